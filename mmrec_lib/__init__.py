@@ -1,0 +1,29 @@
+"""Multimodal recommendation: models that learn from clicks and content, and honest measurement of both.
+
+``import mmrec_lib as mm`` is cheap: every room (``mm.data``, ``mm.models``, ...) is loaded when it is first
+used, and torch only when something needs it.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING
+
+__version__ = "0.1.0"
+
+_ROOMS = ("data", "datasets", "errors", "evaluation", "models", "plotting", "ranking", "simulation", "training")
+
+if TYPE_CHECKING:  # for editors and type checkers; at run time the rooms load lazily
+    from . import data, datasets, errors, evaluation, models, plotting, ranking, simulation, training
+
+__all__ = ["__version__", *_ROOMS]
+
+
+def __getattr__(name: str):
+    if name in _ROOMS:
+        return importlib.import_module(f"{__name__}.{name}")
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}; the rooms are {', '.join(_ROOMS)}")
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -1,0 +1,245 @@
+"""What every recommender has in common: parameters, checks, recommend, save and load."""
+
+from __future__ import annotations
+
+import inspect
+import json
+import os
+import shutil
+import tempfile
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from scipy import sparse
+
+from .. import __version__, ranking
+from ..data import Features, Interactions
+from ..errors import DataError, ModelFileError, NotFittedError, ParameterError, UnknownUserError
+
+_FORMAT = 1  # of the saved folder; raise it when old folders can no longer be read
+
+
+class Recommender:
+    """Base class: a scikit-learn-like estimator over user and item codes.
+
+    Hyperparameters are the arguments of the constructor, stored under their own names. ``fit`` learns and returns
+    self; what it learns ends in an underscore. A subclass writes ``_fit`` and ``_score``:
+
+    ``_fit(train, features, valid)``
+        Set learned attributes (NumPy arrays, SciPy CSR matrices, numbers, strings, or None), all ending in ``_``.
+        They are saved and loaded without further code. ``self.seen_`` (CSR, ones) and ``self.popularity_`` (events
+        per item) are there already.
+    ``_score(users)``
+        Float array ``(len(users), n_items)``; higher is better; finite.
+
+    A user without any training interaction gets the popularity order, unless the class says
+    ``scores_new_users = True``.
+    """
+
+    #: Registered name, as in ``mm.models.create(name)``.
+    name: str = ""
+    #: Does the model know something about users who have no interaction?
+    scores_new_users = False
+    #: Does ``fit`` need features?
+    needs_features = False
+
+    # -- parameters ----------------------------------------------------------------------------------------------
+    def get_params(self) -> dict:
+        """Hyperparameters by name."""
+        return {p: getattr(self, p) for p in inspect.signature(type(self).__init__).parameters if p != "self"}
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({', '.join(f'{k}={v!r}' for k, v in self.get_params().items())})"
+
+    # -- learning ------------------------------------------------------------------------------------------------
+    def fit(self, train: Interactions, features: Features | None = None, valid: Interactions | None = None):
+        """Learn from ``train`` and return self.
+
+        Parameters
+        ----------
+        train : Interactions
+        features : Features, optional
+            Item vectors, for models that use content; others ignore them.
+        valid : Interactions, optional
+            Validation interactions, for early stopping; models without training epochs ignore them.
+
+        Raises
+        ------
+        DataError, FeatureError
+            No interactions, features with another number of rows, ``valid`` over other users or items.
+        """
+        if not len(train):
+            raise DataError(f"{type(self).__name__}.fit: train holds no interactions")
+        if valid is not None and valid.shape != train.shape:
+            raise DataError(f"valid counts {valid.shape} users and items, train {train.shape}: use one code for both")
+        if features is not None:
+            features.check(train.n_items)
+        elif self.needs_features:
+            raise DataError(f"{type(self).__name__} needs item vectors: call fit(train, features=...)")
+        self.n_users_, self.n_items_ = train.shape
+        self.seen_ = train.to_csr()
+        self.popularity_ = np.bincount(self.seen_.indices, minlength=train.n_items).astype(np.float32)
+        self._fit(train, features, valid)
+        return self
+
+    def _fit(self, train: Interactions, features: Features | None, valid: Interactions | None) -> None:
+        raise NotImplementedError
+
+    # -- using ---------------------------------------------------------------------------------------------------
+    def score(self, users) -> np.ndarray:
+        """Scores of all items for each user, float32 ``(len(users), n_items)``; higher is better.
+
+        Users without a training interaction get the popularity order. Raises :class:`NotFittedError` before ``fit``
+        and :class:`UnknownUserError` for a code that is not below the number of users.
+        """
+        users = self._check_users(users)
+        scores = np.asarray(self._score(users), dtype=np.float32)
+        new = np.diff(self.seen_.indptr)[users] == 0
+        if new.any() and not self.scores_new_users:
+            scores = np.array(scores)
+            scores[new] = self.popularity_ / max(self.popularity_.sum(), 1)
+        return scores
+
+    def _score(self, users: np.ndarray) -> np.ndarray:
+        raise NotImplementedError
+
+    def recommend(self, users, k: int = 10, exclude_seen: bool = True) -> pd.DataFrame:
+        """The ``k`` best items of each user: DataFrame with columns user, item, rank (from 1), score.
+
+        Items that the user has in the training data are left out, unless ``exclude_seen=False``. A list is shorter
+        than ``k`` when fewer items are left.
+        """
+        users = self._check_users(users)
+        ranking.check_k(k)
+        seen = self.seen_ if exclude_seen else None
+        parts = list(ranking.iter_top_k(self.score, users, k, self.n_items_, seen))
+        items = np.concatenate([p[1] for p in parts]) if parts else np.zeros((0, 1), int)
+        scores = np.concatenate([p[2] for p in parts]) if parts else np.zeros((0, 1), np.float32)
+        table = pd.DataFrame(
+            {
+                "user": np.repeat(users, items.shape[1]),
+                "item": items.ravel(),
+                "rank": np.tile(np.arange(1, items.shape[1] + 1), len(users)),
+                "score": scores.ravel(),
+            }
+        )
+        return table[table["item"] >= 0].reset_index(drop=True)
+
+    def _check_users(self, users) -> np.ndarray:
+        if not hasattr(self, "seen_"):
+            raise NotFittedError(f"{type(self).__name__} has not learned yet: call fit(train) first")
+        users = np.atleast_1d(np.asarray(users))
+        if users.size == 0:
+            return np.zeros(0, np.int64)
+        if users.ndim != 1 or not np.issubdtype(users.dtype, np.integer):
+            raise ParameterError(f"users must be integer codes, one-dimensional; got {users.dtype} {users.shape}")
+        bad = users[(users < 0) | (users >= self.n_users_)]
+        if len(bad):
+            raise UnknownUserError(f"user {bad[0]} is unknown: the model knows codes 0 to {self.n_users_ - 1}")
+        return users.astype(np.int64)
+
+    # -- keeping -------------------------------------------------------------------------------------------------
+    def save(self, path) -> Path:
+        """Write the fitted model to the folder ``path`` (``model.json`` and ``model.safetensors``; no pickle).
+
+        An existing model there is replaced in one step; when writing fails, nothing half-written is left.
+        """
+        if not hasattr(self, "seen_"):
+            raise NotFittedError(f"{type(self).__name__} has not learned yet: there is nothing to save")
+        path = Path(path)
+        if path.exists() and any(path.iterdir() if path.is_dir() else [path]) and not (path / "model.json").exists():
+            raise ModelFileError(f"{path} exists and is no saved model: name a new folder")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        scratch = Path(tempfile.mkdtemp(prefix=f".{path.name}.", suffix=".tmp", dir=path.parent))
+        try:
+            self._write(scratch)
+            os.chmod(scratch, 0o755)
+            old = scratch.with_suffix(".old")
+            if path.exists():
+                os.replace(path, old)
+            os.replace(scratch, path)
+            shutil.rmtree(old, ignore_errors=True)
+        except BaseException:
+            shutil.rmtree(scratch, ignore_errors=True)
+            raise
+        return path
+
+    def _write(self, folder: Path) -> None:
+        from safetensors.numpy import save_file
+
+        arrays, plain = _pack(self._state())
+        save_file({k: np.ascontiguousarray(v) for k, v in arrays.items()}, folder / "model.safetensors")
+        header = {
+            "format": _FORMAT,
+            "library": __version__,
+            "model": self.name,
+            "params": self.get_params(),
+            "state": plain,
+        }
+        (folder / "model.json").write_text(json.dumps(header, indent=1, default=_plain), encoding="utf-8")
+
+    def _state(self) -> dict:
+        """Learned attributes by name; a class with other kinds of state overrides this and ``_restore``."""
+        return {k: v for k, v in vars(self).items() if k.endswith("_") and not k.startswith("_")}
+
+    def _restore(self, state: dict) -> None:
+        for name, value in state.items():
+            setattr(self, name, value)
+
+
+def load(path) -> Recommender:
+    """Read a model that :meth:`Recommender.save` wrote; its scores are the same as before.
+
+    Raises :class:`ModelFileError` when files are missing, damaged, or of a newer format.
+    """
+    from . import create
+
+    path = Path(path)
+    try:
+        header = json.loads((path / "model.json").read_text(encoding="utf-8"))
+        from safetensors.numpy import load_file
+
+        arrays = load_file(path / "model.safetensors")
+    except FileNotFoundError as error:
+        raise ModelFileError(f"{path} holds no saved model: {Path(error.filename).name} is missing") from None
+    except Exception as error:  # json, unicode and safetensors have an error type each
+        raise ModelFileError(f"{path}: the saved model is damaged ({error}); save it again") from None
+    if header.get("format") != _FORMAT:
+        raise ModelFileError(f"{path} has format {header.get('format')}, this library ({__version__}) reads {_FORMAT}")
+    model = create(header["model"], **header["params"])
+    model._restore(_unpack(arrays, header["state"]))
+    return model
+
+
+def _pack(state: dict) -> tuple[dict[str, np.ndarray], dict]:
+    """Divide the state into arrays (sparse matrices as their three arrays) and plain values."""
+    arrays, plain = {}, {}
+    for name, value in state.items():
+        if sparse.issparse(value):
+            value = value.tocsr()
+            for part in ("data", "indices", "indptr"):
+                arrays[f"{name}.{part}"] = getattr(value, part)
+            plain[name] = {"csr": list(value.shape)}
+        elif isinstance(value, np.ndarray):
+            arrays[name] = value
+        else:
+            plain[name] = {"value": value}
+    return arrays, plain
+
+
+def _unpack(arrays: dict[str, np.ndarray], plain: dict) -> dict:
+    state = {name: array for name, array in arrays.items() if "." not in name}
+    for name, entry in plain.items():
+        if "csr" in entry:
+            parts = tuple(arrays[f"{name}.{part}"] for part in ("data", "indices", "indptr"))
+            state[name] = sparse.csr_matrix(parts, shape=tuple(entry["csr"]))
+        else:
+            state[name] = entry["value"]
+    return state
+
+
+def _plain(value):
+    if isinstance(value, np.generic):
+        return value.item()
+    raise TypeError(f"{type(value).__name__} cannot be saved; keep it as an array or a plain value")
