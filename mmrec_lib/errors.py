@@ -63,3 +63,7 @@ class DownloadError(MMRecError, OSError):
 
 class ModelFileError(MMRecError, ValueError):
     """A saved model is damaged, incomplete, or of another version."""
+
+
+class TrainingError(MMRecError, ArithmeticError):
+    """Training went wrong: the loss is no longer finite."""

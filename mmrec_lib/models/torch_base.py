@@ -1,0 +1,287 @@
+"""What recommenders trained by gradient descent have in common: the loop, validation, and keeping what was learned."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+
+import numpy as np
+import pandas as pd
+import torch
+from scipy import sparse
+from torch import Tensor, nn
+
+from ..errors import DataError, ParameterError
+from ..training import device as devices
+from ..training import loop, losses
+from ..training.sampling import NegativeSampler
+from ..training.validation import Validator, parse_metric
+from .base import Recommender
+
+
+class TorchRecommender(Recommender):
+    """Base of models with an ``nn.Module`` inside. A subclass writes:
+
+    ``_build(train, features)``
+        The module, on the CPU. Random initial weights come from torch's generator, which is seeded around this call.
+    ``_batches(rng)``
+        The batches of one epoch, drawn with the NumPy generator ``rng``. ``self._train`` and ``self._device`` are set.
+    ``_loss(module, batch)``
+        A scalar tensor.
+    ``_scorer(module)``
+        A function ``users -> scores`` for validation; what does not depend on the users is computed once, here.
+    ``_keep(module)``
+        Learned attributes as NumPy arrays, by name (ending in ``_``), from which ``_score`` works.
+
+    Parameters
+    ----------
+    epochs : int
+        Largest number of passes; with validation interactions, training stops earlier.
+    batch_size : int
+    learning_rate : float
+        Of Adam.
+    weight_decay : float, default 0
+        Decoupled decay of all weights at each step.
+    metric : str, default "ndcg@20"
+        What early stopping looks at.
+    eval_every, patience : int
+        Validate every so many epochs; stop after so many validations in a row without a new best.
+    seed : int
+    device : str, default "auto"
+
+    Attributes
+    ----------
+    history_ : DataFrame
+        Learning curve: epoch, loss, metric, seconds.
+    best_epoch_ : int
+        The epoch that was kept; to train once more on all interactions, set ``epochs`` to it.
+    """
+
+    _train: sparse.csr_matrix
+
+    def __init__(
+        self, epochs, batch_size, learning_rate, weight_decay=0.0, metric="ndcg@20", eval_every=5, patience=5, seed=0,
+        device="auto",
+    ) -> None:  # fmt: skip
+        self.epochs = whole(epochs, "epochs")
+        self.batch_size = whole(batch_size, "batch_size")
+        self.learning_rate = number(learning_rate, "learning_rate", above=True)
+        self.weight_decay = number(weight_decay, "weight_decay")
+        self.eval_every = whole(eval_every, "eval_every")
+        self.patience = whole(patience, "patience")
+        parse_metric(metric)
+        self.metric = metric
+        self.seed = whole(seed, "seed", least=0)
+        self.device = device
+
+    def _fit(self, train, features, valid) -> None:
+        self._fit_from(train, features, valid, checkpoint=None)
+
+    def fit_resumable(self, train, checkpoint, features=None, valid=None):
+        """Like ``fit``, keeping a checkpoint in the file ``checkpoint`` and going on from it when it exists.
+
+        The result is the same as that of an uninterrupted ``fit``.
+        """
+        self._checkpoint = checkpoint
+        try:
+            return self.fit(train, features=features, valid=valid)
+        finally:
+            del self._checkpoint
+
+    def _fit_from(self, train, features, valid, checkpoint) -> None:
+        self._device = devices.resolve(self.device)
+        self._train = self.seen_
+        self._prepare(train, features)
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(self.seed)
+            module = self._build(train, features).to(self._device)
+        validator = None if valid is None or not len(valid) else Validator(self.seen_, valid, self.metric)
+        result = loop.fit(
+            module,
+            lambda epoch: self._batches(loop.epoch_rng(self.seed, epoch)),
+            lambda batch: self._loss(module, batch),
+            epochs=self.epochs,
+            learning_rate=self.learning_rate,
+            weight_decay=self.weight_decay,
+            validate=None if validator is None else lambda: validator(self._scorer(module)),
+            eval_every=self.eval_every,
+            patience=self.patience,
+            checkpoint=getattr(self, "_checkpoint", checkpoint),
+            seed=self.seed,
+            description=type(self).__name__,
+        )
+        self.history_, self.best_epoch_ = result.history, result.best_epoch
+        with torch.no_grad():
+            for name, value in self._keep(module).items():
+                setattr(self, name, value)
+
+    def _prepare(self, train, features) -> None:
+        """Whatever a model computes once before training."""
+
+    def _build(self, train, features) -> nn.Module:
+        raise NotImplementedError
+
+    def _batches(self, rng: np.random.Generator) -> Iterable:
+        raise NotImplementedError
+
+    def _loss(self, module: nn.Module, batch) -> Tensor:
+        raise NotImplementedError
+
+    def _scorer(self, module: nn.Module) -> Callable[[np.ndarray], np.ndarray]:
+        raise NotImplementedError
+
+    def _keep(self, module: nn.Module) -> dict[str, np.ndarray]:
+        raise NotImplementedError
+
+    def _tensor(self, array: np.ndarray) -> Tensor:
+        return torch.from_numpy(np.ascontiguousarray(array)).to(self._device)
+
+    # the learning curve is a table; saved models hold plain lists
+    def _state(self) -> dict:
+        state = super()._state()
+        if "history_" in state:
+            state["history_"] = {c: v.tolist() for c, v in state["history_"].items()}
+        return state
+
+    def _restore(self, state: dict) -> None:
+        super()._restore(state)
+        if hasattr(self, "history_"):
+            self.history_ = pd.DataFrame(self.history_)
+
+
+class FactorRecommender(TorchRecommender):
+    """Base of models that score by the dot product of a user's and an item's vector, trained on pairs.
+
+    The module's ``forward()`` gives the vectors of all users and all items, ``(n_users, dim)`` and ``(n_items, dim)``:
+    embeddings, or what a graph or content makes of them. It is called once for each training batch, and once for a
+    whole validation. A subclass writes ``_build``; it may override ``_penalty`` and ``_loss``.
+
+    Parameters
+    ----------
+    dim : int
+        Length of the vectors.
+    l2 : float
+        Weight of the squared length of the embeddings in the batch (half their sum over the batch size).
+    negatives : {"uniform", "popularity", "hard"}
+        How unobserved items are drawn; "hard" takes the highest scored of ``n_negatives`` uniform draws.
+    n_negatives : int
+        Unobserved items for each observed one.
+    loss : {"bpr", "softmax", "bce"}
+
+    Attributes
+    ----------
+    user_factors_ : float32 (n_users, dim)
+    item_factors_ : float32 (n_items, dim)
+    """
+
+    def __init__(self, dim, l2, negatives, n_negatives, loss, **training) -> None:
+        super().__init__(**training)
+        self.dim = whole(dim, "dim")
+        self.l2 = number(l2, "l2")
+        self.negatives = one_of(negatives, ("uniform", "popularity", "hard"), "negatives")
+        self.n_negatives = whole(n_negatives, "n_negatives")
+        self.loss = one_of(loss, ("bpr", "softmax", "bce"), "loss")
+
+    def _prepare(self, train, features) -> None:
+        # hard negatives are chosen in the loss, where scores are at hand, from uniform candidates
+        self._sampler = NegativeSampler(self.seen_, "uniform" if self.negatives == "hard" else self.negatives)
+        self._log_q = self._tensor(self._sampler.log_q)
+        rows = np.repeat(np.arange(self.n_users_), np.diff(self.seen_.indptr))
+        usable = self._sampler.has_negative[rows]  # who met everything has no order to learn
+        if not usable.any():
+            raise DataError(f"{type(self).__name__}: every user has met every item; there is nothing to learn from")
+        self._pairs = rows[usable], self.seen_.indices[usable]
+
+    def _batches(self, rng):
+        users, items = self._pairs
+        order = rng.permutation(len(users))
+        users, items = users[order], items[order]
+        negatives = self._sampler.sample(users, self.n_negatives, rng)
+        columns = [self._tensor(a.astype(np.int64)) for a in (users, items, negatives)]
+        yield from zip(*(c.split(self.batch_size) for c in columns), strict=True)
+
+    def _loss(self, module, batch):
+        users, positives, negatives = batch
+        user_vectors, item_vectors = module()
+        u, p = user_vectors.index_select(0, users), item_vectors.index_select(0, positives)
+        n = item_vectors.index_select(0, negatives.flatten()).view(*negatives.shape, -1)
+        positive, negative = (u * p).sum(-1), torch.einsum("bd,bmd->bm", u, n)
+        if self.negatives == "hard":
+            negative, chosen = negative.max(dim=1, keepdim=True)
+            negatives = negatives.gather(1, chosen)
+        return self._rank_loss(positive, negative, positives, negatives) + self._penalty(module, *batch)
+
+    def _rank_loss(self, positive: Tensor, negative: Tensor, positives: Tensor, negatives: Tensor) -> Tensor:
+        if self.loss == "bpr":
+            return losses.bpr(positive, negative)
+        if self.loss == "bce":
+            return losses.bce(positive, negative)
+        if self.negatives == "popularity":
+            return losses.sampled_softmax(positive, negative, self._log_q[positives], self._log_q[negatives])
+        return losses.sampled_softmax(positive, negative)
+
+    def _penalty(self, module, users, positives, negatives) -> Tensor | float:
+        """L2 of the embeddings that the batch uses, before any propagation."""
+        if not self.l2:
+            return 0.0
+        rows = (
+            (module.user, users),
+            (module.item, positives),
+            (module.item, negatives.flatten()),
+        )
+        return self.l2 / 2 * sum(w.index_select(0, i).square().sum() for w, i in rows) / len(users)
+
+    def _scorer(self, module):
+        users, items = module()
+        return lambda block: (users[self._tensor(block)] @ items.T).cpu().numpy()
+
+    def _keep(self, module):
+        users, items = module()
+        return {"user_factors_": to_numpy(users), "item_factors_": to_numpy(items)}
+
+    def _score(self, users):
+        return self.user_factors_[users] @ self.item_factors_.T
+
+
+class Embeddings(nn.Module):
+    """A vector for each user and each item, normally distributed at first with standard deviation ``scale``."""
+
+    def __init__(self, n_users: int, n_items: int, dim: int, scale: float = 0.1) -> None:
+        super().__init__()
+        self.user = nn.Parameter(torch.randn(n_users, dim) * scale)
+        self.item = nn.Parameter(torch.randn(n_items, dim) * scale)
+
+    def forward(self) -> tuple[Tensor, Tensor]:
+        return self.user, self.item
+
+
+def to_numpy(tensor: Tensor) -> np.ndarray:
+    """A float32 copy on the CPU that does not share memory with the module."""
+    return tensor.detach().float().cpu().numpy().copy()
+
+
+# -- checks of parameters ----------------------------------------------------------------------------------------
+
+
+def whole(value, name: str, least: int = 1) -> int:
+    """``value`` as an int, or :class:`ParameterError` unless it is a whole number of at least ``least``."""
+    if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or value < least:
+        raise ParameterError(f"{name}={value!r}: give a whole number of at least {least}")
+    return int(value)
+
+
+def number(value, name: str, above: bool = False) -> float:
+    """``value`` as a float, or :class:`ParameterError` unless it is finite and at least (or ``above``) zero."""
+    try:
+        fine = not isinstance(value, bool) and np.isfinite(value) and (value > 0 or (value == 0 and not above))
+    except TypeError:
+        fine = False
+    if not fine:
+        raise ParameterError(f"{name}={value!r}: give a number {'above' if above else 'of at least'} zero")
+    return float(value)
+
+
+def one_of(value, known: tuple[str, ...], name: str) -> str:
+    """``value``, or :class:`ParameterError` unless it is one of ``known``."""
+    if value not in known:
+        raise ParameterError(f"{name}={value!r}: choose one of {', '.join(known)}")
+    return value
