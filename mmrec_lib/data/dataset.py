@@ -221,7 +221,9 @@ class Dataset:
 def _feature_array(name: str, array, mask) -> tuple[np.ndarray, np.ndarray]:
     array = np.asarray(array)
     if array.ndim != 2 or not np.issubdtype(array.dtype, np.number):
-        raise FeatureError(f"features[{name!r}] must be a numeric array (n_items, dim); got {array.dtype} {array.shape}")
+        raise FeatureError(
+            f"features[{name!r}] must be a numeric array (n_items, dim); got {array.dtype} {array.shape}"
+        )
     mask = np.ones(len(array), bool) if mask is None else np.asarray(mask, dtype=bool)
     if mask.shape != (len(array),):
         raise FeatureError(f"mask[{name!r}] has shape {mask.shape}; expected ({len(array)},)")

@@ -154,7 +154,9 @@ def _codes(values, name: str) -> np.ndarray:
     if array.size == 0:
         return np.zeros(0, np.int32)
     if not np.issubdtype(array.dtype, np.integer):
-        whole = np.issubdtype(array.dtype, np.floating) and np.isfinite(array).all() and (array == np.floor(array)).all()
+        whole = (
+            np.issubdtype(array.dtype, np.floating) and np.isfinite(array).all() and (array == np.floor(array)).all()
+        )
         if not whole:
             raise DataError(
                 f"{name} must hold integer codes; got {array.dtype}. "
