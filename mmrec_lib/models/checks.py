@@ -1,0 +1,34 @@
+"""Checks of hyperparameters that several families share: each returns the value or says what it must be."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Collection
+from numbers import Real
+
+from ..errors import ParameterError
+
+
+def at_least(name: str, value: float, low: float) -> float:
+    """A finite number of at least ``low``."""
+    if not _is_number(value) or value < low:
+        raise ParameterError(f"{name}={value!r}: give a number of at least {low:g}")
+    return value
+
+
+def above(name: str, value: float, low: float) -> float:
+    """A finite number greater than ``low``."""
+    if not _is_number(value) or value <= low:
+        raise ParameterError(f"{name}={value!r}: give a number above {low:g}")
+    return value
+
+
+def one_of(name: str, value: str, known: Collection[str]) -> str:
+    """One of the known words."""
+    if value not in known:
+        raise ParameterError(f"{name}={value!r}: choose one of {', '.join(known)}")
+    return value
+
+
+def _is_number(value) -> bool:
+    return isinstance(value, Real) and not isinstance(value, bool) and math.isfinite(value)
