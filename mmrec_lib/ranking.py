@@ -7,11 +7,12 @@ users or items. Torch is imported when first needed.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import numpy as np
 from scipy import sparse
 
-from .errors import ParameterError
+from .errors import DataError, ParameterError
 
 #: One block's scores should stay below this many bytes.
 BLOCK_BYTES = 64 * 2**20
@@ -33,45 +34,133 @@ def blocks(users: np.ndarray, n_items: int, block_bytes: int = BLOCK_BYTES) -> I
         yield users[start : start + size]
 
 
-def mask_seen(scores: np.ndarray, users: np.ndarray, seen: sparse.csr_matrix) -> np.ndarray:
-    """Set to minus infinity, in place, the scores of the items that each user has in ``seen``."""
-    starts, ends = seen.indptr[users], seen.indptr[users + 1]
+def positions(users: np.ndarray, matrix: sparse.csr_matrix) -> tuple[np.ndarray, np.ndarray]:
+    """Where the rows ``users`` of a sparse matrix have entries: ``(place in users, column)``, one pair per entry."""
+    starts, ends = matrix.indptr[users], matrix.indptr[users + 1]
     counts = ends - starts
     rows = np.repeat(np.arange(len(users)), counts)
     # positions of all entries of the wanted rows, without a loop: start of the row plus a running number
     offsets = np.arange(counts.sum()) - np.repeat(np.cumsum(counts) - counts, counts)
-    scores[rows, seen.indices[np.repeat(starts, counts) + offsets]] = -np.inf
+    return rows, matrix.indices[np.repeat(starts, counts) + offsets]
+
+
+def mask_seen(scores, users: np.ndarray, seen: sparse.csr_matrix):
+    """Set to minus infinity, in place, the scores (array or tensor) of the items that each user has in ``seen``."""
+    rows, cols = positions(users, seen)
+    if not isinstance(scores, np.ndarray):
+        import torch
+
+        rows, cols = (torch.from_numpy(index.astype(np.int64)).to(scores.device) for index in (rows, cols))
+    scores[rows, cols] = -np.inf
     return scores
 
 
-def top_k(scores: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
-    """The ``k`` best items of each row: ``(items, scores)``, best first.
+def top_k(scores, k: int) -> tuple[np.ndarray, np.ndarray]:
+    """The ``k`` best items of each row of an array or tensor: ``(items, scores)``, best first, as arrays.
 
-    Equal scores within the list are ordered by item code. Entries of minus infinity may fill the end of a list
-    when fewer than ``k`` items are left; their item is -1.
+    Among equal scores the item with the lower code comes first, also where the list ends: the list does not depend
+    on ``k`` or on how users are cut into blocks. Entries of minus infinity may fill the end of a list when fewer
+    than ``k`` items are left; their item is -1. A NaN counts as larger than any number (see :func:`check_scores`).
     """
     import torch
 
-    k = min(check_k(k), scores.shape[1])
-    values, items = torch.topk(torch.from_numpy(np.ascontiguousarray(scores)), k, dim=1, sorted=True)
-    values, items = values.numpy(), items.numpy()
-    tied = (values[:, 1:] == values[:, :-1]).any(axis=1)
+    scores = _tensor(scores)
+    n_items = scores.shape[1]
+    k = min(check_k(k), n_items)
+    # one item more than asked for, to see whether the list ends within a group of equal scores
+    values, items = torch.topk(scores, min(k + 1, n_items), dim=1, sorted=True)
+    values_np, items_np = values[:, :k].cpu().numpy(), items[:, :k].cpu().numpy()
+    if n_items > k:
+        cut = (values[:, k] == values[:, k - 1]) & (values[:, k] > -torch.inf)
+        if cut.any():
+            rows = cut.nonzero().squeeze(1)
+            items_np[rows.cpu().numpy()] = _fill_lowest(scores[rows], values[rows, :k], items[rows, :k]).cpu().numpy()
+    tied = (values_np[:, 1:] == values_np[:, :-1]).any(axis=1)
     if tied.any():
-        order = np.lexsort((items[tied], -values[tied]), axis=1)
-        items[tied] = np.take_along_axis(items[tied], order, axis=1)
-    items[np.isneginf(values)] = -1
-    return items, values
+        order = np.lexsort((items_np[tied], -values_np[tied]), axis=1)
+        items_np[tied] = np.take_along_axis(items_np[tied], order, axis=1)
+    items_np[np.isneginf(values_np)] = -1
+    return items_np, values_np
+
+
+def _fill_lowest(scores, values, items):
+    """Replace the items whose score equals the last one of the list by the lowest codes with that score."""
+    import torch
+
+    k = values.shape[1]
+    codes = torch.arange(scores.shape[1], dtype=torch.int32, device=scores.device)
+    # the largest of the negative codes are the lowest codes; other items get a number that is never among them
+    key = torch.where(scores == values[:, -1:], -codes, torch.iinfo(torch.int32).min)
+    lowest = -torch.topk(key, k, dim=1, sorted=True).values.long()
+    n_better = (values > values[:, -1:]).sum(dim=1, keepdim=True)
+    place = torch.arange(k, device=scores.device) - n_better
+    return torch.where(place >= 0, lowest.gather(1, place.clamp(min=0)), items)
+
+
+def check_scores(users: np.ndarray, best: np.ndarray) -> None:
+    """Raise :class:`DataError` if a user's scores hold NaN, given the users' best scores from :func:`top_k`.
+
+    NaN counts as the largest value there, so that the first entry tells, and no pass over all scores is needed.
+    """
+    bad = np.flatnonzero(np.isnan(best[:, 0]))
+    if len(bad):
+        raise DataError(
+            f"the model scores user {users[bad[0]]} with NaN ({len(bad)} such users in this block): "
+            "look for a division by zero or a diverged training run"
+        )
+
+
+def _tensor(scores):
+    """A tensor over the same memory where possible; a copy when the array cannot be shared."""
+    import torch
+
+    if isinstance(scores, torch.Tensor):
+        return scores.detach()
+    return torch.from_numpy(np.require(scores, requirements=["C", "W"]))
+
+
+def score_blocks(
+    score: ScoreFunction, users: np.ndarray, n_items: int, exclude: sparse.csr_matrix | None = None, device="cpu"
+) -> Iterator[tuple[np.ndarray, Any]]:
+    """Yield ``(users, scores)`` block by block: float32 tensors on ``device``, excluded items at minus infinity.
+
+    The model's own array is never changed. A tensor is valid until the next one is asked for: all blocks share one
+    buffer. Raises :class:`DataError` when ``score`` returns another shape than ``(len(users), n_items)``.
+    """
+    import torch
+
+    users = np.asarray(users)
+    buffer = None
+    for block in blocks(users, n_items):
+        scores = score(block)
+        shape = tuple(np.shape(scores))
+        if shape != (len(block), n_items):
+            raise DataError(
+                f"score(users) returned shape {shape} for {len(block)} users; expected {(len(block), n_items)}: "
+                "one row per user, one column per item"
+            )
+        if buffer is None:
+            buffer = torch.empty(shape, dtype=torch.float32, device=device)
+        own = buffer[: len(block)].copy_(_tensor(scores))
+        yield block, own if exclude is None else mask_seen(own, block, exclude)
 
 
 def iter_top_k(
-    score: ScoreFunction, users: np.ndarray, k: int, n_items: int, exclude: sparse.csr_matrix | None = None
+    score: ScoreFunction,
+    users: np.ndarray,
+    k: int,
+    n_items: int,
+    exclude: sparse.csr_matrix | None = None,
+    device="cpu",
 ) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
-    """Blockwise top-k lists: yields ``(users, items, scores)`` for each block of users."""
-    for block in blocks(np.asarray(users), n_items):
-        scores = np.array(score(block), dtype=np.float32, copy=exclude is not None)
-        if exclude is not None:
-            mask_seen(scores, block, exclude)
-        yield block, *top_k(scores, k)
+    """Blockwise top-k lists: yields ``(users, items, scores)``, arrays, for each block of users.
+
+    Raises :class:`DataError` for scores of the wrong shape or with NaN.
+    """
+    for block, scores in score_blocks(score, users, n_items, exclude, device):
+        items, values = top_k(scores, k)
+        check_scores(block, values)
+        yield block, items, values
 
 
 def hits(items: np.ndarray, users: np.ndarray, relevant: sparse.csr_matrix) -> np.ndarray:

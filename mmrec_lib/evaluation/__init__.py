@@ -1,1 +1,9 @@
-"""evaluation"""
+"""Honest measurement: full ranking, intervals over users, paired tests, and one table for many models."""
+
+from .metrics import DEFAULT as DEFAULT_METRICS
+from .metrics import available_metrics
+from .ranked import evaluate
+from .report import Report
+from .significance import compare, compare_all, holm
+
+__all__ = ["DEFAULT_METRICS", "Report", "available_metrics", "compare", "compare_all", "evaluate", "holm"]
