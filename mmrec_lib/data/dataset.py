@@ -16,7 +16,8 @@ from .interactions import Interactions
 class Media(Mapping):
     """Raw media of the items: modality name to one entry per item.
 
-    An entry is a ``str`` (the text itself), a ``Path`` (image, audio, video), or ``None`` where the item has none.
+    An entry is a ``str`` (the text itself), a ``Path`` (image, audio, video), or ``None`` where the item has none;
+    the missing values of pandas (``NaN``, ``NA``) become ``None``. Anything else raises :class:`DataError`.
 
     >>> media = Media({"text": ["a red bird", None]})
     >>> media["text"][0], media.mask("text").tolist()
@@ -24,7 +25,10 @@ class Media(Mapping):
     """
 
     def __init__(self, entries: Mapping[str, Sequence[str | Path | None]] | None = None) -> None:
-        self._entries = {name: list(column) for name, column in (entries or {}).items()}
+        self._entries = {
+            name: [_entry(name, item, entry) for item, entry in enumerate(column)]
+            for name, column in (entries or {}).items()
+        }
         sizes = {name: len(column) for name, column in self._entries.items()}
         if len(set(sizes.values())) > 1:
             raise DataError(f"modalities list different numbers of items: {sizes}; use None where an item has no media")
@@ -218,22 +222,34 @@ class Dataset:
         return cls(events, users, items, Media(media), name)
 
 
+def _entry(modality: str, item: int, entry) -> str | Path | None:
+    if entry is None or isinstance(entry, (str, Path)):
+        return entry
+    if entry is pd.NA or entry != entry:  # only NaN differs from itself
+        return None
+    raise DataError(
+        f"media[{modality!r}], item {item}: expected text, a Path or None, got {type(entry).__name__}; "
+        "vectors belong into Features"
+    )
+
+
 def _feature_array(name: str, array, mask) -> tuple[np.ndarray, np.ndarray]:
     array = np.asarray(array)
     if array.ndim != 2 or not np.issubdtype(array.dtype, np.number):
         raise FeatureError(
-            f"features[{name!r}] must be a numeric array (n_items, dim); got {array.dtype} {array.shape}"
+            f"features[{name!r}] must be numbers in an array (n_items, dim); got {array.dtype} {array.shape}"
         )
     mask = np.ones(len(array), bool) if mask is None else np.asarray(mask, dtype=bool)
     if mask.shape != (len(array),):
         raise FeatureError(f"mask[{name!r}] has shape {mask.shape}; expected ({len(array)},)")
+    with np.errstate(over="ignore", invalid="ignore"):
+        array = array.astype(np.float32, copy=not mask.all())  # a float64 beyond 3.4e38 turns into infinity here
     bad = np.flatnonzero(~np.isfinite(array).all(axis=1) & mask)
     if len(bad):
         raise FeatureError(
             f"features[{name!r}] row {bad[0]} holds NaN or infinity ({len(bad)} such rows): "
             "mask these rows, or fill them with mm.data.impute"
         )
-    array = array.astype(np.float32, copy=not mask.all())
     if not mask.all():
         array[~mask] = 0.0
     return array, mask
@@ -244,8 +260,16 @@ def _id_table(column: pd.Series, table: pd.DataFrame | None, kind: str) -> pd.Da
         row = column.index[column.isna()][0]
         raise DataError(f"interactions row {row}: column {kind!r} is empty; drop the row or fill it in")
     if table is not None:
+        if table.index.has_duplicates:
+            twice = table.index[table.index.duplicated()][0]
+            raise DataError(f"{kind}s table: id {twice!r} occurs more than once; ids must be unique")
         return table
-    return pd.DataFrame(index=pd.Index(sorted(column.unique()), name=kind))
+    try:
+        ids = sorted(column.unique())
+    except TypeError:
+        kinds = sorted({type(id_).__name__ for id_ in column.unique()})
+        raise DataError(f"interactions column {kind!r} mixes ids of types {' and '.join(kinds)}; use one") from None
+    return pd.DataFrame(index=pd.Index(ids, name=kind))
 
 
 def _lookup(column: pd.Series, table: pd.DataFrame, kind: str) -> np.ndarray:

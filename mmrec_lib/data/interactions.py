@@ -126,6 +126,8 @@ class Interactions:
     def select(self, which) -> Interactions:
         """The events named by a boolean mask or an index array; the users and items that exist stay the same."""
         which = np.asarray(which)
+        if not which.size:
+            which = which.astype(np.int64)
         time = None if self.time is None else self.time[which]
         return Interactions(self.user[which], self.item[which], self.value[which], time, self.n_users, self.n_items)
 
@@ -154,16 +156,16 @@ def _codes(values, name: str) -> np.ndarray:
     if array.size == 0:
         return np.zeros(0, np.int32)
     if not np.issubdtype(array.dtype, np.integer):
-        whole = (
-            np.issubdtype(array.dtype, np.floating) and np.isfinite(array).all() and (array == np.floor(array)).all()
-        )
-        if not whole:
+        real = np.issubdtype(array.dtype, np.floating)
+        if not (real and np.isfinite(array).all() and (array == np.floor(array)).all()):
             raise DataError(
                 f"{name} must hold integer codes; got {array.dtype}. "
                 "For raw ids use mm.data.Dataset.from_frame, which assigns the codes."
             )
-    if array.max() >= np.iinfo(np.int32).max:
-        raise DataError(f"{name}: code {array.max()} does not fit into 32 bits; number the {name}s from 0")
+    limit = np.iinfo(np.int32).max
+    if array.max() >= limit or array.min() < -limit:
+        code = array.max() if array.max() >= limit else array.min()
+        raise DataError(f"{name}: code {code} does not fit into 32 bits; number the {name}s from 0")
     return array.astype(np.int32)
 
 
@@ -172,6 +174,8 @@ def _values(values) -> np.ndarray:
         array = np.asarray(values, dtype=np.float32)
     except (TypeError, ValueError) as error:
         raise DataError(f"value must hold numbers: {error}") from None
+    if array.ndim != 1:
+        raise DataError(f"value must be one-dimensional (one number per event); got shape {array.shape}")
     bad = np.flatnonzero(~np.isfinite(array))
     if len(bad):
         raise DataError(f"value of event {bad[0]} is {array[bad[0]]} ({len(bad)} such): drop or fill it before")
@@ -180,7 +184,13 @@ def _values(values) -> np.ndarray:
 
 def _times(values) -> np.ndarray:
     array = np.asarray(values)
+    if array.ndim != 1:
+        raise DataError(f"time must be one-dimensional (one time per event); got shape {array.shape}")
     if np.issubdtype(array.dtype, np.datetime64):
+        if np.isnat(array).any():
+            raise DataError(
+                f"time of event {np.isnat(array).argmax()} is missing: drop those events, or give time=None"
+            )
         return array.astype("datetime64[s]").astype(np.int64)
     if array.size and not np.issubdtype(array.dtype, np.number):
         raise DataError(f"time must be seconds since 1970 or datetimes; got {array.dtype}")
@@ -195,6 +205,8 @@ def _size(codes: np.ndarray, given: int | None, name: str, error: type[Exception
         raise error(f"{name} code {codes.min()} is negative; codes run from 0")
     if given is None:
         return largest + 1
+    if given < 0:
+        raise DataError(f"n_{name}s={given}: there cannot be fewer than no {name}s")
     if largest >= given:
         raise error(f"{name} code {largest} is unknown: there are {given} {name}s, codes 0 to {given - 1}")
     return int(given)

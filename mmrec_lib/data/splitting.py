@@ -77,7 +77,8 @@ def split(
     Raises
     ------
     UnknownNameError, ParameterError, DataError
-        Unknown ``how``; fractions that are negative or do not sum to one; no events, or no times where needed.
+        Unknown ``how``; fractions that are negative or do not sum to one; no events, no times where needed, or
+        nothing left to train on.
     """
     events = data.interactions if isinstance(data, Dataset) else data
     if how not in _HOW:
@@ -88,15 +89,23 @@ def split(
     if how in ("temporal", "leave-last-out") and events.time is None:
         raise DataError(f"how={how!r} needs times, and these interactions have none; use how='random'")
     part = _HOW[how](events, fractions, np.random.default_rng(seed))
+    if not (part == 0).any():
+        raise DataError(
+            f"how={how!r} with fractions {tuple(fractions.tolist())} leaves nothing to train on (too few events, items "
+            "or users, or all at the same time); give train a larger share, or choose another split"
+        )
     parts = [events.select(part == p) for p in range(3)]
     return Split(*parts, how=how, seed=seed)
 
 
 def _check_fractions(fractions: Sequence[float]) -> np.ndarray:
-    shares = np.asarray(fractions, dtype=float)
+    try:
+        shares = np.asarray(fractions, dtype=float)
+    except (TypeError, ValueError):
+        shares = np.zeros(0)
     if shares.shape != (3,) or (shares < 0).any() or not np.isclose(shares.sum(), 1) or shares[0] == 0:
         raise ParameterError(
-            f"fractions={tuple(fractions)}: give three shares for train, validation and test that are not negative, "
+            f"fractions={fractions!r}: give three shares for train, validation and test that are not negative, "
             "sum to 1, and leave something to train on"
         )
     return shares
@@ -109,13 +118,17 @@ def _random(events: Interactions, fractions: np.ndarray, rng: np.random.Generato
     keys, pair_of_event = np.unique(events.keys(), return_inverse=True)
     user = keys // events.n_items
     rank, count = _rank_within(user, rng.random(len(keys)))
-    held = [np.floor(fractions[p] * count + 1e-9) for p in (1, 2)]
-    held = [np.where((count >= 3) & (fractions[p] > 0), np.maximum(h, 1), h) for p, h in zip((1, 2), held, strict=True)]
-    part = np.where(rank < held[1], 2, np.where(rank < held[0] + held[1], 1, 0))
+    least = [(count >= 3) & (share > 0) for share in fractions]
+    valid, test = (np.maximum(np.floor(fractions[p] * count + 1e-9), least[p]) for p in (1, 2))
+    test = np.minimum(test, count - least[0] - least[1])
+    valid = np.minimum(valid, count - least[0] - test)
+    part = np.where(rank < test, 2, np.where(rank < test + valid, 1, 0))
     return part[pair_of_event]
 
 
 def _temporal(events: Interactions, fractions: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    if fractions[0] == 1:
+        return np.zeros(len(events), int)
     ordered = np.sort(events.time)
     n = len(ordered)
     ends = np.minimum(np.round(np.cumsum(fractions[:2]) * n).astype(int), n - 1)
@@ -158,7 +171,7 @@ _HOW = {
 
 def _whole(codes: np.ndarray, n: int, fractions: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     present = rng.permutation(np.unique(codes))
-    n_valid, n_test = (int(round(f * len(present))) for f in fractions[1:])
+    n_valid, n_test = (round(f * len(present)) for f in fractions[1:])
     part_of_code = np.zeros(n, int)
     part_of_code[present[:n_test]] = 2
     part_of_code[present[n_test : n_test + n_valid]] = 1

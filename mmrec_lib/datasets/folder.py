@@ -71,18 +71,15 @@ def load_folder(path, name: str | None = None) -> Dataset:
         frame["value"] = events.numbers("value")
     if "time" in events.frame:
         frame["time"] = events.times("time")
-    return Dataset.from_frame(
-        frame, users.frame if users else None, items.frame, _media(path, items), name or path.name
-    )
+    people = users.frame if users else None
+    return Dataset.from_frame(frame, people, items.frame, _media(path, items), name or path.name)
 
 
 class _Table:
     """One of the tables, and where in its file each row stands."""
 
     def __init__(self, folder: Path, stem: str, ids: list[str], optional: bool = False) -> None:
-        found = [
-            folder / f"{stem}{ending}" for ending in (".csv", ".parquet") if (folder / f"{stem}{ending}").is_file()
-        ]
+        found = [file for ending in (".csv", ".parquet") if (file := folder / f"{stem}{ending}").is_file()]
         self.file = found[0] if found else None
         if len(found) > 1:
             raise DataError(f"{folder}: there are {found[0].name} and {found[1].name}; keep one of them")
@@ -272,8 +269,7 @@ def _named(folder: Path, items: _Table, modality: str) -> list[Path | None]:
             file = next((place / entry.strip() for place in places if (place / entry.strip()).is_file()), None)
             if file is None:
                 bad = np.arange(len(items.frame)) == row
-                raise items.error(
-                    bad, modality, f"there is no file {entry!r} in {folder}", "correct it, or leave it empty"
-                )
+                wrong = f"there is no file {entry!r} in {folder}"
+                raise items.error(bad, modality, wrong, "correct it, or leave it empty")
         files.append(file)
     return files
