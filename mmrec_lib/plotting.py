@@ -1,7 +1,7 @@
 """The book's look, one place: a style that reads on light and dark pages, and the few plots that chapters share.
 
 Figures have no background, and their ink is a middle grey with a contrast of about 4:1 on white as on near-black.
-The palette follows Okabe and Ito (2008), shifted so that each colour has at least 3:1 on both backgrounds and stays
+The palette follows the one that Wong (2011) recommends, shifted so that each colour has at least 3:1 on both backgrounds and stays
 apart from the others for readers with red-green colour blindness.
 
 >>> import mmrec_lib as mm

@@ -1,0 +1,140 @@
+"""Chapters as notebooks: make one from Markdown, run it, keep its set-up cell in step with the repository's address.
+
+    python tools/notebooks.py make draft.md chapters/1_foundations/02_data.ipynb   # Markdown to notebook
+    python tools/notebooks.py run chapters/1_foundations/02_data.ipynb             # execute, store the outputs
+    python tools/notebooks.py setup                                                # rewrite every set-up cell
+
+``run`` executes in a fresh kernel with one thread and stores nothing when a cell fails.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import re
+import sys
+from pathlib import Path
+
+import nbformat
+import yaml
+
+ROOT = Path(__file__).resolve().parents[1]
+METADATA = {
+    "kernelspec": {"display_name": "Python 3", "language": "python", "name": "python3"},
+    "language_info": {"name": "python"},
+}
+SETUP_TAG = "setup"
+SETUP_CELL = """\
+# On Colab: install the library and say what the machine is. Anywhere else this cell does nothing.
+import sys
+
+if "google.colab" in sys.modules:
+    %pip install -q "mmrec-lib @ git+{url}@{branch}"
+    import mmrec_lib
+    import torch
+
+    device = torch.cuda.get_device_name() if torch.cuda.is_available() else "CPU"
+    print(f"mmrec_lib {{mmrec_lib.__version__}}, torch {{torch.__version__}}, device: {{device}}")
+    print("For a GPU: Runtime > Change runtime type > T4 GPU, then run this cell again.")"""
+
+
+def repository(root: Path = ROOT) -> dict[str, str]:
+    """Public address and branch, from the one setting in ``_config.yml``."""
+    return yaml.safe_load((root / "_config.yml").read_text(encoding="utf-8"))["repository"]
+
+
+def setup_source() -> str:
+    """The set-up cell that every chapter carries."""
+    return SETUP_CELL.format(**repository())
+
+
+def chapters(root: Path = ROOT) -> list[Path]:
+    """All notebooks of the book, in order."""
+    return sorted(p for p in (root / "chapters").rglob("*.ipynb") if ".ipynb_checkpoints" not in p.parts)
+
+
+def put_setup(notebook: nbformat.NotebookNode) -> nbformat.NotebookNode:
+    """Write the set-up cell anew; a notebook without one gets it before its first code cell."""
+    tagged = [c for c in notebook.cells if SETUP_TAG in c.metadata.get("tags", [])]
+    if not tagged:
+        first = next((i for i, c in enumerate(notebook.cells) if c.cell_type == "code"), len(notebook.cells))
+        tagged = [nbformat.v4.new_code_cell(id="setup")]
+        notebook.cells.insert(first, tagged[0])
+    tagged[0].metadata["tags"] = [SETUP_TAG, "hide-cell"]
+    tagged[0].source = setup_source()
+    return notebook
+
+
+def from_markdown(text: str) -> nbformat.NotebookNode:
+    """A notebook without outputs from MyST Markdown: ``{code-cell}`` fences are code, ``+++`` divides text cells."""
+    from myst_nb.core.read import read_myst_markdown_notebook
+
+    notebook = read_myst_markdown_notebook(text)
+    for number, cell in enumerate(notebook.cells, start=1):
+        cell.id = f"cell-{number:02d}"
+    notebook.metadata = nbformat.from_dict(METADATA)
+    return put_setup(notebook)
+
+
+def run(path: Path, timeout: int = 600) -> None:
+    """Execute all cells in order in a fresh kernel and store the outputs; the file stays as it is if one fails."""
+    from nbclient import NotebookClient
+
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
+    notebook = put_setup(nbformat.read(path, as_version=4))
+    options = {"timeout": timeout, "kernel_name": "python3", "record_timing": False}
+    NotebookClient(notebook, resources={"metadata": {"path": str(path.parent)}}, **options).execute()
+    notebook.metadata = nbformat.from_dict(METADATA)
+    for cell in notebook.cells:
+        if cell.cell_type == "code":
+            cell.outputs = _merge_streams(cell.outputs)
+    write(notebook, path)
+
+
+def write(notebook: nbformat.NotebookNode, path: Path) -> None:
+    """Store a notebook in one step."""
+    nbformat.validate(notebook)
+    scratch = path.with_suffix(".tmp")
+    scratch.write_text(nbformat.writes(notebook) + "\n", encoding="utf-8")
+    os.replace(scratch, path)
+
+
+def _merge_streams(outputs: list) -> list:
+    """One stream output instead of the several that a kernel sends by chance of timing."""
+    merged: list = []
+    for output in outputs:
+        if merged and output.output_type == merged[-1].output_type == "stream" and output.name == merged[-1].name:
+            merged[-1].text += output.text
+        else:
+            merged.append(output)
+    return merged
+
+
+def main(arguments: list[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    commands = parser.add_subparsers(dest="command", required=True)
+    make = commands.add_parser("make", help="Markdown to notebook")
+    make.add_argument("source", type=Path)
+    make.add_argument("target", type=Path)
+    for name, text in (("run", "execute and store the outputs"), ("setup", "rewrite the set-up cells")):
+        commands.add_parser(name, help=text).add_argument(
+            "notebooks", type=Path, nargs="*", help="default: all chapters"
+        )
+    options = parser.parse_args(arguments)
+    if options.command == "make":
+        if not re.fullmatch(r"\d\d_[a-z0-9_]+\.ipynb", options.target.name):
+            parser.error(f"{options.target.name}: a chapter is named like 04_neighbours.ipynb")
+        options.target.parent.mkdir(parents=True, exist_ok=True)
+        write(from_markdown(options.source.read_text(encoding="utf-8")), options.target)
+        return 0
+    for path in options.notebooks or chapters():
+        print(path, flush=True)
+        if options.command == "run":
+            run(path)
+        else:
+            write(put_setup(nbformat.read(path, as_version=4)), path)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
