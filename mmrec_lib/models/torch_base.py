@@ -153,7 +153,8 @@ class FactorRecommender(TorchRecommender):
 
     The module's ``forward()`` gives the vectors of all users and all items, ``(n_users, dim)`` and ``(n_items, dim)``:
     embeddings, or what a graph or content makes of them. It is called once for each training batch, and once for a
-    whole validation. A subclass writes ``_build``; it may override ``_penalty`` and ``_loss``.
+    whole validation. A subclass writes ``_build``, and may override ``_loss``; the penalty is on ``module.user``
+    and ``module.item``.
 
     Parameters
     ----------
@@ -201,14 +202,20 @@ class FactorRecommender(TorchRecommender):
 
     def _loss(self, module, batch):
         users, positives, negatives = batch
-        user_vectors, item_vectors = module()
-        u, p = user_vectors.index_select(0, users), item_vectors.index_select(0, positives)
-        n = item_vectors.index_select(0, negatives.flatten()).view(*negatives.shape, -1)
-        positive, negative = (u * p).sum(-1), torch.einsum("bd,bmd->bm", u, n)
+        items = torch.cat([positives, negatives.flatten()])  # one gather: its gradient is as large as the whole table
+        all_users, all_items = module()
+        u, rows = all_users.index_select(0, users), all_items.index_select(0, items)
+        n = rows[len(users) :].view(*negatives.shape, -1)
+        positive, negative = (u * rows[: len(users)]).sum(-1), (u[:, None] * n).sum(-1)
         if self.negatives == "hard":
             negative, chosen = negative.max(dim=1, keepdim=True)
             negatives = negatives.gather(1, chosen)
-        return self._rank_loss(positive, negative, positives, negatives) + self._penalty(module, *batch)
+        loss = self._rank_loss(positive, negative, positives, negatives)
+        if not self.l2:
+            return loss
+        if all_users is not module.user:  # propagated: the penalty is on the embeddings themselves
+            u, rows = module.user.index_select(0, users), module.item.index_select(0, items)
+        return loss + self.l2 / 2 * (u.square().sum() + rows.square().sum()) / len(users)
 
     def _rank_loss(self, positive: Tensor, negative: Tensor, positives: Tensor, negatives: Tensor) -> Tensor:
         if self.loss == "bpr":
@@ -218,17 +225,6 @@ class FactorRecommender(TorchRecommender):
         if self.negatives == "popularity":
             return losses.sampled_softmax(positive, negative, self._log_q[positives], self._log_q[negatives])
         return losses.sampled_softmax(positive, negative)
-
-    def _penalty(self, module, users, positives, negatives) -> Tensor | float:
-        """L2 of the embeddings that the batch uses, before any propagation."""
-        if not self.l2:
-            return 0.0
-        rows = (
-            (module.user, users),
-            (module.item, positives),
-            (module.item, negatives.flatten()),
-        )
-        return self.l2 / 2 * sum(w.index_select(0, i).square().sum() for w, i in rows) / len(users)
 
     def _scorer(self, module):
         users, items = module()
