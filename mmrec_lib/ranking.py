@@ -47,11 +47,13 @@ def positions(users: np.ndarray, matrix: sparse.csr_matrix) -> tuple[np.ndarray,
 def mask_seen(scores, users: np.ndarray, seen: sparse.csr_matrix):
     """Set to minus infinity, in place, the scores (array or tensor) of the items that each user has in ``seen``."""
     rows, cols = positions(users, seen)
-    if not isinstance(scores, np.ndarray):
-        import torch
+    if isinstance(scores, np.ndarray) or scores.device.type == "cpu":
+        np.asarray(scores)[rows, cols] = -np.inf  # shares the tensor's memory; torch is far slower at this
+        return scores
+    import torch
 
-        rows, cols = (torch.from_numpy(index.astype(np.int64)).to(scores.device) for index in (rows, cols))
-    scores[rows, cols] = -np.inf
+    rows, cols = (torch.from_numpy(index.astype(np.int64)).to(scores.device) for index in (rows, cols))
+    scores[rows, cols] = -torch.inf
     return scores
 
 

@@ -1,9 +1,22 @@
 """Honest measurement: full ranking, intervals over users, paired tests, and one table for many models."""
 
+from .board import Leaderboard, leaderboard
 from .metrics import DEFAULT as DEFAULT_METRICS
 from .metrics import available_metrics
 from .ranked import evaluate
+from .rated import evaluate_ratings
 from .report import Report
 from .significance import compare, compare_all, holm
 
-__all__ = ["DEFAULT_METRICS", "Report", "available_metrics", "compare", "compare_all", "evaluate", "holm"]
+__all__ = [
+    "DEFAULT_METRICS",
+    "Leaderboard",
+    "Report",
+    "available_metrics",
+    "compare",
+    "compare_all",
+    "evaluate",
+    "evaluate_ratings",
+    "holm",
+    "leaderboard",
+]

@@ -66,19 +66,19 @@ def auc(scores, users: np.ndarray, relevant: sparse.csr_matrix) -> np.ndarray:
     import torch
 
     rows, cols = ranking.positions(users, relevant)
-    n_relevant = np.bincount(rows, minlength=len(users))
-    ordered = torch.sort(scores, dim=1).values
-    out = (ordered == -torch.inf).sum(dim=1).cpu().numpy()  # seen, or never recommended: no competitors
-    # one row of wanted scores per user, padded; then two binary searches count the scores below and up to each
-    place = np.arange(len(rows)) - np.repeat(np.cumsum(n_relevant) - n_relevant, n_relevant)
-    row, col, pad = (torch.from_numpy(i.astype(np.int64)).to(scores.device) for i in (rows, cols, place))
-    wanted = torch.full((len(users), max(n_relevant.max(initial=0), 1)), -torch.inf, device=scores.device)
-    wanted[row, pad] = scores[row, col]
-    below, upto = (torch.searchsorted(ordered, wanted, right=right)[row, pad].cpu().numpy() for right in (False, True))
-    finite = (wanted[row, pad] > -torch.inf).cpu().numpy()  # a relevant item that is never recommended wins nothing
-    wins = np.bincount(rows, np.where(finite, (below + upto) / 2 - out[rows], 0), minlength=len(users))
+    out = (scores == -torch.inf).sum(dim=1).cpu().numpy()  # seen, or never recommended: no competitors
+    row, col = (torch.from_numpy(index.astype(np.int64)).to(scores.device) for index in (rows, cols))
+    own = scores[row, col]
+    balance = torch.empty(len(rows), device=scores.device)  # scores below minus scores above; exact to 2**24 items
+    step = max(1, _SCRATCH_BYTES // (8 * scores.shape[1]))
+    for start in range(0, len(rows), step):  # some relevant items at a time, to bound the memory
+        part = slice(start, start + step)
+        balance[part] = (own[part, None] - scores[row[part]]).sign_().sum(dim=1)
+    finite = (own > -torch.inf).cpu().numpy()  # a relevant item that is never recommended wins nothing
+    beaten = np.where(finite, (balance.cpu().numpy().astype(float) + scores.shape[1]) / 2 - out[rows], 0)
+    wins = np.bincount(rows, beaten, minlength=len(users))
     # pairs of two relevant items (each counted once in all, an item with itself one half) are not asked for
-    n_finite = np.bincount(rows, finite, minlength=len(users))
+    n_relevant, n_finite = np.bincount(rows, minlength=len(users)), np.bincount(rows, finite, minlength=len(users))
     wins -= n_finite**2 / 2
     pairs = n_relevant * (scores.shape[1] - out - n_finite)
     return np.divide(wins, pairs, out=np.full(len(users), np.nan), where=pairs > 0)
