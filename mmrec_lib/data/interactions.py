@@ -188,9 +188,7 @@ def _times(values) -> np.ndarray:
         raise DataError(f"time must be one-dimensional (one time per event); got shape {array.shape}")
     if np.issubdtype(array.dtype, np.datetime64):
         if np.isnat(array).any():
-            raise DataError(
-                f"time of event {np.isnat(array).argmax()} is missing: drop those events, or give time=None"
-            )
+            raise DataError(f"time of event {np.isnat(array).argmax()} is missing: drop it, or give time=None")
         return array.astype("datetime64[s]").astype(np.int64)
     if array.size and not np.issubdtype(array.dtype, np.number):
         raise DataError(f"time must be seconds since 1970 or datetimes; got {array.dtype}")
