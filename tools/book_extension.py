@@ -1,11 +1,55 @@
-"""Sphinx extension of the book: pages that ask no other host for anything."""
+"""Sphinx extension of the book: numbers by chapter, author-year citations, and pages that ask no other host."""
 
 from __future__ import annotations
 
+import re
 import shutil
+from dataclasses import dataclass, field
 from pathlib import Path
 
-MATHJAX = Path(__file__).resolve().parents[1] / "_build" / "vendor" / "mathjax"
+from sphinxcontrib.bibtex.plugin import register_plugin
+from sphinxcontrib.bibtex.style.referencing import BracketStyle
+from sphinxcontrib.bibtex.style.referencing.author_year import AuthorYearReferenceStyle
+
+ROOT = Path(__file__).resolve().parents[1]
+MATHJAX = ROOT / "_build" / "vendor" / "mathjax"
+
+
+def _round() -> BracketStyle:
+    return BracketStyle(left="(", right=")")
+
+
+@dataclass
+class RoundAuthorYear(AuthorYearReferenceStyle):
+    """Author and year in round brackets: Resnick et al. (1994); (Resnick et al., 1994)."""
+
+    bracket_parenthetical: BracketStyle = field(default_factory=_round)
+    bracket_textual: BracketStyle = field(default_factory=_round)
+    bracket_author: BracketStyle = field(default_factory=_round)
+    bracket_label: BracketStyle = field(default_factory=_round)
+    bracket_year: BracketStyle = field(default_factory=_round)
+
+
+def adjust_config(app, config) -> None:
+    """What ``_config.yml`` cannot say.
+
+    Widgets and live code would be fetched from content delivery networks, and the book uses neither. Theme options
+    under ``sphinx.config`` would replace those that Jupyter Book derives (launch buttons, repository) altogether.
+    """
+    config.nb_ipywidgets_js = {}
+    config.html_theme_options.update(navigation_with_keys=False, show_toc_level=2, home_page_in_toc=True)
+    config.html_context.setdefault("default_mode", "auto")
+
+
+def number_by_chapter(app, env) -> list[str]:
+    """Figures, tables, equations and exercises of chapter 4 are 4.1, 4.2, ...; those outside chapters A.1, A.2, ..."""
+    for docname, kinds in env.toc_fignumbers.items():
+        chapter = re.match(r"chapters/[^/]+/0*(\d+)_", docname)
+        prefix = int(chapter[1]) if chapter else "A"
+        for numbers in kinds.values():
+            for count, label in enumerate(numbers, start=1):
+                numbers[label] = (prefix, count)
+    return []
 
 
 def copy_mathjax(app, error) -> None:
@@ -19,12 +63,9 @@ def copy_mathjax(app, error) -> None:
         shutil.copytree(MATHJAX, Path(app.outdir) / "_static" / "mathjax", dirs_exist_ok=True)
 
 
-def drop_network_scripts(app, config) -> None:
-    """Widgets and live code would be fetched from content delivery networks; the book uses neither."""
-    config.nb_ipywidgets_js = {}
-
-
 def setup(app) -> dict:
-    app.connect("config-inited", drop_network_scripts)
+    register_plugin("sphinxcontrib.bibtex.style.referencing", "round_author_year", RoundAuthorYear)
+    app.connect("config-inited", adjust_config)
+    app.connect("env-get-updated", number_by_chapter, priority=900)  # after Sphinx has counted
     app.connect("build-finished", copy_mathjax)
     return {"parallel_read_safe": True, "parallel_write_safe": True}
