@@ -23,6 +23,13 @@ def above(name: str, value: float, low: float) -> float:
     return value
 
 
+def between(name: str, value: float, low: float, high: float) -> float:
+    """A finite number from ``low`` to ``high``, both included."""
+    if not _is_number(value) or not low <= value <= high:
+        raise ParameterError(f"{name}={value!r}: give a number from {low:g} to {high:g}")
+    return value
+
+
 def one_of(name: str, value: str, known: Collection[str]) -> str:
     """One of the known words."""
     if value not in known:

@@ -1,7 +1,8 @@
 """Neighbourhood models: recommend what similar users liked, or what is similar to what the user liked.
 
 All three learn one sparse matrix, ``similarity_``: row ``i`` holds the ``k`` nearest neighbours of user or item
-``i``, never ``i`` itself. Every interaction counts as a positive; rating values are not used.
+``i``, never ``i`` itself. A recommended item is thus explained by those of its own neighbours that the user met.
+Every interaction counts as a positive; rating values are not used.
 """
 
 from __future__ import annotations
@@ -15,20 +16,17 @@ from scipy import sparse
 from .. import ranking
 from ..errors import UnknownItemError, UnknownUserError
 from .base import Recommender
-from .checks import at_least, one_of
+from .checks import at_least, between, one_of
 
 SIMILARITIES = ("cosine", "jaccard", "tfidf", "bm25")
 
 
 class ItemKNN(Recommender):
-    """Score of an item: the sum of its similarities to those of the user's items that are among its neighbours.
-
-    Each candidate listens to its own ``k`` nearest items. (Letting each item of the user speak for *its* ``k`` nearest
-    favours popular candidates and is clearly worse: 0.23 against 0.26 NDCG@20 on ml-100k.)
+    """Score of an item: the sum of its similarities to those of its neighbours that the user met.
 
     Sarwar et al., 2001; Deshpande and Karypis, 2004. With ``c_ij`` users who met both items and ``n_i`` who met
-    ``i``, cosine is ``c_ij / (sqrt(n_i n_j) + shrinkage)`` and Jaccard ``c_ij / (n_i + n_j - c_ij + shrinkage)``:
-    shrinkage pulls similarities that rest on few users towards zero.
+    ``i``, cosine is ``c_ij / (n_i^alpha n_j^(1 - alpha) + shrinkage)`` and Jaccard
+    ``c_ij / (n_i + n_j - c_ij + shrinkage)``. Shrinkage pulls similarities that rest on few users towards zero.
 
     Parameters
     ----------
@@ -36,8 +34,11 @@ class ItemKNN(Recommender):
         Neighbours kept for each item.
     similarity : {"cosine", "jaccard", "tfidf", "bm25"}, default "cosine"
         ``"tfidf"`` and ``"bm25"`` are cosines in which users who met many items count less; see :func:`weights`.
-    shrinkage : float, default 10
+    shrinkage : float, default 0
         0 or more, in units of users.
+    alpha : float, default 0.5
+        0 to 1: how much of the divisor is the popularity of the item that is scored (Aiolli, 2013). 0.5 is the
+        ordinary, symmetric cosine; less favours popular items. Jaccard does not use it.
 
     Attributes
     ----------
@@ -46,13 +47,14 @@ class ItemKNN(Recommender):
 
     name = "itemknn"
 
-    def __init__(self, k: int = 200, similarity: str = "cosine", shrinkage: float = 10.0) -> None:
+    def __init__(self, k: int = 200, similarity: str = "cosine", shrinkage: float = 0.0, alpha: float = 0.5) -> None:
         self.k = ranking.check_k(k)
         self.similarity = one_of("similarity", similarity, SIMILARITIES)
         self.shrinkage = at_least("shrinkage", shrinkage, 0)
+        self.alpha = between("alpha", alpha, 0, 1)
 
     def _fit(self, train, features, valid) -> None:
-        self.similarity_ = nearest(self.seen_.T.tocsr(), self.k, self.similarity, self.shrinkage)
+        self.similarity_ = nearest(self.seen_.T.tocsr(), self.k, self.similarity, self.shrinkage, self.alpha)
 
     def _score(self, users: np.ndarray) -> np.ndarray:
         return (self.seen_[users] @ self.similarity_.T).toarray()
@@ -108,8 +110,8 @@ class UserKNN(Recommender):
 class RP3beta(Recommender):
     """Three steps of a random walk, user to item to user to item, with popular ends held back.
 
-    Cooper et al., 2014 (P3alpha); Paudel et al., 2016 (RP3beta). The walk from item ``i`` arrives at ``j`` with
-    weight ``sum over users u of both of (1 / n_i)^alpha (1 / n_u)^alpha``, divided by ``n_j^beta``.
+    Cooper et al., 2014 (P3alpha); Paudel et al., 2016 (RP3beta). A walk from item ``j`` arrives at ``i`` with weight
+    ``sum over users u of both of (1 / n_j)^alpha (1 / n_u)^alpha``, divided by ``n_i^beta``.
 
     Parameters
     ----------
@@ -123,7 +125,7 @@ class RP3beta(Recommender):
     Attributes
     ----------
     similarity_ : CSR ``(n_items, n_items)``
-        Not symmetric: row ``i`` says where a walk from item ``i`` arrives.
+        Not symmetric: row ``i`` says from which items a walk arrives at ``i``.
     """
 
     name = "rp3beta"
@@ -135,30 +137,30 @@ class RP3beta(Recommender):
 
     def _fit(self, train, features, valid) -> None:
         per_user, per_item = counts(self.seen_)
-        start, end = per_item**-self.alpha, per_item**-self.beta
-        to_users = sparse.diags_array(start) @ self.seen_.T
-        to_items = sparse.diags_array(per_user**-self.alpha) @ self.seen_ @ sparse.diags_array(end)
-        self.similarity_ = top_k_product(to_users.tocsr(), to_items.tocsr(), self.k)
+        arrive = sparse.diags_array(per_item**-self.beta) @ self.seen_.T @ sparse.diags_array(per_user**-self.alpha)
+        leave = self.seen_ @ sparse.diags_array(per_item**-self.alpha)
+        self.similarity_ = top_k_product(arrive.tocsr(), leave.tocsr(), self.k)
 
-    def _score(self, users: np.ndarray) -> np.ndarray:
         # the user's own step has the same probability for all of her items, so that it does not change the order
-        return (self.seen_[users] @ self.similarity_).toarray()
 
+    _score = ItemKNN._score
     neighbours = ItemKNN.neighbours
 
 
 # -- similarity, shared by the models ------------------------------------------------------------------------------
 
 
-def nearest(x: sparse.csr_matrix, k: int, similarity: str, shrinkage: float) -> sparse.csr_matrix:
+def nearest(x: sparse.csr_matrix, k: int, similarity: str, shrinkage: float, alpha: float = 0.5) -> sparse.csr_matrix:
     """CSR with the ``k`` rows of ``x`` (ones) that are most similar to each row, itself left out."""
     weighted = (x @ sparse.diags_array(weights(x, similarity))).tocsr()
     squares = np.asarray(weighted.multiply(weighted).sum(axis=1)).ravel()
 
+    own, other = squares**alpha, squares ** (1 - alpha)
+
     def normalise(rows: np.ndarray, cols: np.ndarray, dot: np.ndarray) -> np.ndarray:
         if similarity == "jaccard":
             return dot / (squares[rows] + squares[cols] - dot + shrinkage)
-        return dot / (np.sqrt(squares[rows] * squares[cols]) + shrinkage)
+        return dot / (own[rows] * other[cols] + shrinkage)
 
     return top_k_product(weighted, weighted.T.tocsr(), k, normalise)
 
@@ -189,24 +191,27 @@ def top_k_product(
 ) -> sparse.csr_matrix:
     """The ``k`` largest entries of each row of ``left @ right`` off its diagonal, computed in blocks of rows.
 
-    ``transform(rows, columns, values)`` gives the values to compare, if not those of the product.
+    ``transform(rows, columns, values)`` gives the values to compare, if not those of the product. None may be
+    negative.
     """
     n = left.shape[0]
     parts = []
     for block in ranking.blocks(np.arange(n), right.shape[1]):
-        product = (left[block[0] : block[-1] + 1] @ right).tocoo()
-        rows, cols, values = product.row + block[0], product.col, product.data
-        off = rows != cols
-        rows, cols, values = rows[off], cols[off], values[off]
+        product = (left[block[0] : block[-1] + 1] @ right).tocsr()
+        product.sort_indices()  # so that of equal values the smaller code comes first
+        rows = np.repeat(block, np.diff(product.indptr))
+        off = rows != product.indices
+        rows, cols, values = rows[off], product.indices[off], product.data[off]
         if transform is not None:
             values = transform(rows, cols, values)
-        order = np.lexsort((cols, -values, rows))  # equal values: the smaller code first
-        ends = np.searchsorted(rows[order], block)
-        rank = np.arange(len(order)) - ends[rows[order] - block[0]]
+        values = values.astype(np.float32)
+        # One integer key sorts ten times as fast as (row, value): the bits of floats from zero up are in their order.
+        order = np.argsort((rows << 32) - values.view(np.int32), kind="stable")
+        rank = np.arange(len(order)) - np.searchsorted(rows, rows)  # rows stay where they are
         best = order[rank < k]
         parts.append((rows[best], cols[best], values[best]))
     rows, cols, values = (np.concatenate(column) for column in zip(*parts, strict=True))
-    return sparse.coo_matrix((values.astype(np.float32), (rows, cols)), shape=(n, right.shape[1])).tocsr()
+    return sparse.coo_matrix((values, (rows, cols)), shape=(n, right.shape[1])).tocsr()
 
 
 def neighbour_table(model: Recommender, kind: str, code: int, k: int, attribute: str) -> pd.DataFrame:

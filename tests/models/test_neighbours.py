@@ -63,6 +63,20 @@ def test_weighted_cosine_by_hand(similarity, weight):
     assert model.similarity_[1, 2] / plain[1, 2] < model.similarity_[1, 3] / plain[1, 3]
 
 
+def test_alpha_divides_by_the_row_item_and_its_rest_by_the_neighbour():
+    s = mm.models.create("itemknn", shrinkage=0, alpha=1).fit(FOUR).similarity_
+    assert s[0, 1] == pytest.approx(2 / 2)  # all users of item 0 met item 1
+    assert s[1, 0] == pytest.approx(2 / 3)
+    s = mm.models.create("itemknn", shrinkage=1, alpha=0.25).fit(FOUR).similarity_
+    assert s[3, 1] == pytest.approx(1 / (1**0.25 * 3**0.75 + 1))
+
+
+def test_a_score_sums_over_the_neighbours_of_the_item_that_is_scored():
+    # one neighbour each: 0 has 1, 1 has 0, 2 has 0, 3 has 1 (Jaccard)
+    model = mm.models.create("itemknn", k=1, similarity="jaccard", shrinkage=0).fit(FOUR)
+    np.testing.assert_allclose(model.score([2])[0], [2 / 3, 0, 0, 1 / 3], rtol=1e-6)  # has met 1 and 3
+
+
 def test_item_scores_by_hand():
     model = mm.models.create("itemknn", shrinkage=0).fit(FOUR)
     s01, s02, s12, s13 = FACTORS["cosine"]
@@ -86,11 +100,11 @@ def test_k_keeps_the_nearest_and_breaks_ties_by_code():
 @pytest.mark.parametrize(
     ("params", "expected"),
     [
-        # from item 0 to its users 0 and 1, each 1/2; on to item 1 with 1/2 and 1/3
-        ({"alpha": 1, "beta": 0}, {(0, 1): 5 / 12, (1, 0): 5 / 18, (0, 2): 1 / 6, (3, 1): 1 / 2}),
-        ({"alpha": 1, "beta": 1}, {(0, 1): 5 / 36, (1, 0): 5 / 36, (0, 2): 1 / 12, (3, 1): 1 / 6}),
-        ({"alpha": 0, "beta": 0}, {(0, 1): 2, (1, 0): 2, (0, 2): 1, (3, 1): 1}),
-        ({"alpha": 2, "beta": 0}, {(0, 1): 13 / 144, (1, 0): 13 / 324, (0, 2): 1 / 36, (3, 1): 1 / 4}),
+        # row 1, column 0: from item 0 to its users 0 and 1, each with 1/2; on to item 1 with 1/2 and 1/3
+        ({"alpha": 1, "beta": 0}, {(1, 0): 5 / 12, (0, 1): 5 / 18, (2, 0): 1 / 6, (1, 3): 1 / 2}),
+        ({"alpha": 1, "beta": 1}, {(1, 0): 5 / 36, (0, 1): 5 / 36, (2, 0): 1 / 12, (1, 3): 1 / 6}),
+        ({"alpha": 0, "beta": 0}, {(1, 0): 2, (0, 1): 2, (2, 0): 1, (1, 3): 1}),
+        ({"alpha": 2, "beta": 0}, {(1, 0): 13 / 144, (0, 1): 13 / 324, (2, 0): 1 / 36, (1, 3): 1 / 4}),
     ],
 )
 def test_walk_by_hand(params, expected):
@@ -168,6 +182,7 @@ def test_neighbours_errors(name):
         ("itemknn", {"k": 2.5}),
         ("itemknn", {"shrinkage": -1}),
         ("itemknn", {"similarity": "cosinus"}),
+        ("itemknn", {"alpha": 1.5}),
         ("userknn", {"shrinkage": float("nan")}),
         ("userknn", {"similarity": None}),
         ("rp3beta", {"alpha": -0.1}),
