@@ -89,7 +89,7 @@ def _catalogue(root: Path) -> Dataset:
             "category": folders,
             "top_category": [folder.split("/")[0] for folder in folders],
             "text_en": english,
-            "text_zh": pd.Series(chinese, dtype=object),
+            "text_zh": pd.Series(chinese, index=names, dtype=object),
         },
         index=pd.Index(names, name="item"),
     )

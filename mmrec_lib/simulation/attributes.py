@@ -43,8 +43,8 @@ THEME_WORDS = {
     "size_and_age": "big little large small tiny great tall long giant old new young baby mini huge lesser double",
     "place": "american european canadian japanese african asian indian chinese spanish german french english british "
     "us uk euro united states african australian arctic antarctic north south eastern western language",
-    "feast": "happy christmas easter birthday party halloween hanukkah new year celebrate gift candy yum balloon dreidel "
-    "festival holiday smile luck",
+    "feast": "happy christmas easter birthday party halloween hanukkah new year celebrate gift candy yum balloon "
+    "dreidel festival holiday smile luck",
     "material": "wooden wood glass metal gold silver paper plastic stone stones brick leather straw iron steel toy",
     "action": "can move moves go goes play playing dance dancing stop turn jump fly flying run running eat eating swim "
     "lands crossing open opened sitting standing sleeping",

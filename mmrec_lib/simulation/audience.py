@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
@@ -14,7 +15,7 @@ from .attributes import MEASURED, check_attributes, extract_attributes
 from .logging_policy import list_probabilities, sample_lists
 
 #: Share of the variance of utility that each component has, unless told otherwise.
-DEFAULT_WEIGHTS = {"category": 0.30, "look": 0.25, "theme": 0.15, "sound": 0.15, "quality": 0.15}
+DEFAULT_WEIGHTS = {"category": 0.30, "look": 0.30, "theme": 0.20, "sound": 0.10, "quality": 0.10}
 #: What can be perceived in a modality, by a person or by a model.
 SHOWS = {"text": ("category", "theme"), "image": ("category", "look"), "audio": ("sound",)}
 #: What only one modality shows: in ``weights`` a modality's name stands for this component.
@@ -34,8 +35,8 @@ def simulate(
     popularity_bias: float = 0.5,
     targeting: float = 1.0,
     position_bias: float = 0.5,
-    noise: float = 0.25,
-    threshold: float = 1.6,
+    noise: float = 0.15,
+    threshold: float = 1.9,
     drift: float = 0.1,
     days: int = 180,
     seed: int = 0,
@@ -43,8 +44,8 @@ def simulate(
 ) -> Audience:
     """Invent people whose tastes are known, show them lists from a real catalogue, and log what they do.
 
-    The utility of item i for user u is a sum of components, :math:`U_{ui} = \\sum_c \\sqrt{w_c} z_c(u, i)`, each with mean
-    0 and variance 1 over users and items: a scalar product of the user's taste with the item's attributes (category,
+    The utility of item i for user u is a sum of components, :math:`U_{ui} = \\sum_c \\sqrt{w_c} z_c(u, i)`, each
+    with mean 0 and variance 1 over users and items: a scalar product of the taste with the attributes (category,
     look, sound, theme), or a property of the item alone (quality). An item without a sound gets 0 from sound.
 
     Parameters
@@ -67,7 +68,8 @@ def simulate(
         A user looks at place k with probability ``k ** -position_bias`` (Joachims et al. 2017); 0: at all places.
     noise
         Scale of the logistic noise of a click, in standard deviations of utility. A user who looks at an item clicks
-        with probability ``1 / (1 + exp((threshold - utility) / noise))``. 0: no chance involved.
+        with probability ``1 / (1 + exp((threshold - utility) / noise))``. Ratings, about 3.3 at the threshold and 2
+        more for each unit of utility above, are rounded after normal noise of four times this size. 0: no chance.
     threshold
         Utility at which a click is as likely as not.
     drift
@@ -84,16 +86,60 @@ def simulate(
     ParameterError, UnknownNameError, DataError, FeatureError
         Arguments out of range, unknown components, a weight for something that the catalogue does not have.
     """
-    _check(n_users, n_lists, list_length, popularity_bias, targeting, position_bias, noise, threshold, drift, days)
-    if list_length > dataset.n_items:
-        raise ParameterError(f"list_length={list_length}: the catalogue has only {dataset.n_items} items")
-    attributes = dict(extract_attributes(dataset) if attributes is None else attributes)
+    if attributes is None:
+        attributes = extract_attributes(dataset)
     check_attributes(attributes, dataset.n_items)
-    audience = Audience(dataset.items, attributes, _shares(weights, attributes), n_users, seed)
-    audience.position_bias, audience.noise, audience.threshold = position_bias, noise, threshold
-    audience.drift, audience.days = drift, days
-    audience._log(n_lists, list_length, popularity_bias, targeting)
-    return audience
+    setting = Setting(
+        weights=_shares(weights, attributes),
+        n_users=n_users,
+        n_lists=n_lists,
+        list_length=list_length,
+        popularity_bias=popularity_bias,
+        targeting=targeting,
+        position_bias=position_bias,
+        noise=noise,
+        threshold=threshold,
+        drift=drift,
+        days=days,
+        seed=seed,
+    )
+    return Audience(dataset.items, attributes, setting)
+
+
+@dataclass(frozen=True)
+class Setting:
+    """The arguments of :func:`simulate`, checked; ``weights`` by component, summing to 1."""
+
+    weights: dict[str, float]
+    n_users: int
+    n_lists: int
+    list_length: int
+    popularity_bias: float
+    targeting: float
+    position_bias: float
+    noise: float
+    threshold: float
+    drift: float
+    days: int
+    seed: int
+
+    def __post_init__(self) -> None:
+        for name in ("n_users", "n_lists", "list_length", "days"):
+            value = getattr(self, name)
+            if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or value < 1:
+                raise ParameterError(f"{name}={value!r}: give a whole number of at least 1")
+        for name in ("popularity_bias", "targeting", "position_bias", "noise"):
+            value = getattr(self, name)
+            if not (np.isfinite(value) and value >= 0):
+                raise ParameterError(f"{name}={value!r}: give a number of at least 0")
+        if not np.isfinite(self.threshold):
+            raise ParameterError(f"threshold={self.threshold!r}: give a finite utility")
+        if not 0 <= self.drift <= 1:
+            raise ParameterError(
+                f"drift={self.drift!r}: give a number from 0 (tastes stay) to 1 (unrelated at the end)"
+            )
+        if isinstance(self.seed, bool) or not isinstance(self.seed, (int, np.integer)) or self.seed < 0:
+            raise ParameterError(f"seed={self.seed!r}: give a whole number of at least 0")
 
 
 class Audience:
@@ -118,19 +164,30 @@ class Audience:
         One row per user: number of exposures and clicks.
     weights : dict
         Component to its share of the variance of utility; sums to 1.
+    setting : Setting
+        All arguments of :func:`simulate`.
     """
 
-    def __init__(self, items: pd.DataFrame, attributes, weights: dict[str, float], n_users: int, seed: int) -> None:
-        self.seed, self.n_users, self.n_items, self.weights = seed, n_users, len(items), weights
+    def __init__(self, items: pd.DataFrame, attributes: Mapping[str, pd.DataFrame], setting: Setting) -> None:
+        if setting.list_length > len(items):
+            raise ParameterError(f"list_length={setting.list_length}: the catalogue has only {len(items)} items")
+        self.setting, self.weights = setting, setting.weights
+        self.n_users, self.n_items = setting.n_users, len(items)
         quality = self._rng("quality").standard_normal(self.n_items)
         fame = 0.5 * quality + np.sqrt(0.75) * self._rng("fame").standard_normal(self.n_items)
         self.items = items.assign(quality=_standard(quality), fame=_standard(fame))
-        self.attributes = {name: _standardise(attributes[name], name) for name in weights if name in attributes}
-        self.tastes, self._later = {}, {}
-        for name, table in self.attributes.items():
-            for when, tastes in (("", self.tastes), ("later", self._later)):
-                draws = self._rng(name + when).standard_normal((n_users, table.shape[1]), dtype=np.float32)
-                tastes[name] = pd.DataFrame(draws, columns=table.columns)
+        used = [name for name, weight in self.weights.items() if weight and name != "quality"]
+        self.attributes = {name: _standardise(attributes[name], name) for name in used}
+        self.tastes = {name: self._draw_tastes(name, "") for name in used}
+        self._later = {name: self._draw_tastes(name, "later") for name in used}
+        self.exposures = self._log()
+        self.interactions = self._first_clicks()
+        self.users = self._count()
+
+    def _draw_tastes(self, name: str, when: str) -> pd.DataFrame:
+        columns = self.attributes[name].columns
+        draws = self._rng(name + when).standard_normal((self.n_users, len(columns)), dtype=np.float32)
+        return pd.DataFrame(draws, columns=columns)
 
     def __repr__(self) -> str:
         parts = ", ".join(f"{name} {weight:.2f}" for name, weight in self.weights.items())
@@ -140,7 +197,7 @@ class Audience:
         )
 
     def _rng(self, name: str) -> np.random.Generator:
-        return np.random.default_rng([self.seed, *name.encode()])
+        return np.random.default_rng([self.setting.seed, *name.encode()])
 
     # -- what people want ------------------------------------------------------------------------------------------
     def utility(self, users=None, time: float = 0.5, components: Sequence[str] | None = None) -> np.ndarray:
@@ -158,31 +215,34 @@ class Audience:
         users = np.arange(self.n_users) if users is None else self._check_users(users)
         if not 0 <= time <= 1:
             raise ParameterError(f"time={time!r}: give a point of the period between 0 and 1")
-        turn = self.drift * np.pi / 2 * time
         total = np.zeros((len(users), self.n_items), np.float32)
         for name in self._known(components):
-            if self.weights[name]:
-                total += self._contribution(name, users, np.float32(turn))
+            total += self._contribution(name, users, self._turn(time))
         return total
 
-    def _contribution(self, name: str, users: np.ndarray, turn) -> np.ndarray:
+    def _turn(self, time):
+        """Angle by which tastes have turned at a point of the period, in radians."""
+        return np.float32(self.setting.drift * np.pi / 2) * np.asarray(time, np.float32)
+
+    def _contribution(self, name: str, users: np.ndarray, turn: float) -> np.ndarray:
         scale = np.float32(np.sqrt(self.weights[name]))
         if name == "quality":
             quality = self.items["quality"].to_numpy(np.float32)
             return np.broadcast_to(scale * quality, (len(users), self.n_items))
-        tastes = np.cos(turn) * self.tastes[name].to_numpy()[users] + np.sin(turn) * self._later[name].to_numpy()[users]
+        first, later = (table[name].to_numpy()[users] for table in (self.tastes, self._later))
+        tastes = np.float32(np.cos(turn)) * first + np.float32(np.sin(turn)) * later
         return tastes @ (scale * self.attributes[name].to_numpy().T)
 
     def _known(self, names: Sequence[str] | str | None) -> list[str]:
-        """Components from names of components and of modalities (which stand for all that they show)."""
+        """Components with a weight, from names of components and of modalities (which stand for all they show)."""
         if names is None:
-            return list(self.weights)
+            return [name for name, weight in self.weights.items() if weight]
         names = [names] if isinstance(names, str) else list(names)
         for name in names:
             if name not in self.weights and name not in SHOWS:
                 raise UnknownNameError("component or modality", name, [*self.weights, *SHOWS])
         wanted = {part for name in names for part in SHOWS.get(name, (name,))}
-        return [name for name in self.weights if name in wanted]
+        return [name for name, weight in self.weights.items() if weight and name in wanted]
 
     def explained_share(self) -> pd.DataFrame:
         """Share of the variance of utility (over items, within a user) that each component and modality can explain.
@@ -191,15 +251,12 @@ class Audience:
         shows, so category counts for text and for image. Column ``only``: what nothing else shows. ``quality`` is in no
         medium: what content cannot explain.
         """
-        within = {
-            name: float(self.utility(components=[name]).var(axis=1).mean()) if weight else 0.0
-            for name, weight in self.weights.items()
-        }
+        within = {name: float(self.utility(components=[name]).var(axis=1).mean()) for name in self.weights}
         total = sum(within.values())
         rows = {name: (part / total, part / total) for name, part in within.items()}
         for modality, shown in SHOWS.items():
-            only = within.get(ONLY_IN[modality], 0.0)
-            rows[modality] = (sum(within.get(name, 0.0) for name in shown) / total, only / total)
+            only = within[ONLY_IN[modality]]
+            rows[modality] = (sum(within[name] for name in shown) / total, only / total)
         return pd.DataFrame(rows, index=["share", "only"]).T
 
     # -- the best that is possible ---------------------------------------------------------------------------------
@@ -222,7 +279,7 @@ class Audience:
         positions = np.asarray(positions)
         if positions.size and positions.min() < 1:
             raise ParameterError(f"position {positions.min()}: places count from 1")
-        return positions.astype(float) ** -self.position_bias
+        return positions.astype(float) ** -self.setting.position_bias
 
     def click_probability(self, users, items, positions=1, time: float = 0.5) -> np.ndarray:
         """Probability of a click of each user on each item at each position; the arrays are broadcast."""
@@ -264,11 +321,12 @@ class Audience:
         return pd.DataFrame({"user": users[row], "item": item, "position": place + 1, "click": click, "rating": rating})
 
     def _appeal(self, utility: np.ndarray) -> np.ndarray:
-        return expit((np.asarray(utility, float) - self.threshold) / max(self.noise, 1e-9))
+        return expit((np.asarray(utility, float) - self.setting.threshold) / max(self.setting.noise, 1e-9))
 
     def _react(self, utility, position, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
         click = rng.random(utility.shape) < self.examination(position) * self._appeal(utility)
-        opinion = 3.2 + 1.5 * (utility - self.threshold) + self.noise * 2 * rng.standard_normal(utility.shape)
+        liking = utility - self.setting.threshold
+        opinion = 3.3 + 2 * liking + 4 * self.setting.noise * rng.standard_normal(utility.shape)
         rating = np.clip(np.rint(opinion), 1, 5).astype(np.float32)
         return click, np.where(click, rating, np.float32(np.nan))
 
@@ -281,19 +339,17 @@ class Audience:
         """
         users = np.arange(self.n_users) if users is None else self._check_users(users)
         fame = self.items["fame"].to_numpy(np.float32)
-        scores = self._popularity_bias * fame + np.float32(self._targeting) * self.utility(users, time=0.0)
-        return list_probabilities(scores, self._list_length)
+        scores = self.setting.popularity_bias * fame + self.setting.targeting * self.utility(users, time=0.0)
+        return list_probabilities(scores, self.setting.list_length)
 
-    def _log(self, n_lists: int, length: int, popularity_bias: float, targeting: float) -> None:
-        self._list_length, self._popularity_bias, self._targeting = length, popularity_bias, targeting
+    def _log(self) -> pd.DataFrame:
+        setting = self.setting
         propensity = self.propensity()
-        lists = sample_lists(propensity, n_lists, length, self._rng("lists"))
-        visits = np.sort(self._rng("visits").random((self.n_users, n_lists)), axis=1)
+        lists = sample_lists(propensity, setting.n_lists, setting.list_length, self._rng("lists"))
+        visits = np.sort(self._rng("visits").random((self.n_users, setting.n_lists)), axis=1)
         user, visit, place = (grid.ravel() for grid in np.indices(lists.shape, dtype=np.int32))
         item, when = lists.ravel(), visits[user, visit]
-        turn = (self.drift * np.pi / 2 * when).astype(np.float32)
-        utility = self._utility_of(user, item, turn)
-        click, rating = self._react(utility, place + 1, self._rng("clicks"))
+        click, rating = self._react(self._utility_of(user, item, when), place + 1, self._rng("clicks"))
         table = pd.DataFrame(
             {
                 "user": user,
@@ -303,34 +359,30 @@ class Audience:
                 "propensity": propensity[user, item],
                 "click": click,
                 "rating": rating,
-                "time": START + (when * self.days * DAY).astype(np.int64) + place,
+                "time": START + (when * setting.days * DAY).astype(np.int64) + place,
             }
         )
-        self.exposures = table.sort_values(["time", "user", "position"], kind="stable", ignore_index=True)
-        self.interactions = self._first_clicks()
-        counts = self.exposures.groupby("user")["click"].agg(["size", "sum"])
-        self.users = counts.set_axis(["exposures", "clicks"], axis=1).set_index(
-            pd.Index([f"u{code:04d}" for code in counts.index], name="user")
-        )
+        return table.sort_values(["time", "user", "position"], kind="stable", ignore_index=True)
 
-    def _utility_of(self, user: np.ndarray, item: np.ndarray, turn: np.ndarray) -> np.ndarray:
-        """Utility of single pairs, each at its own time: tastes turn on a circle between a start and a later taste."""
-        everybody = np.arange(self.n_users)
+    def _utility_of(self, user: np.ndarray, item: np.ndarray, when: np.ndarray) -> np.ndarray:
+        """Utility of single pairs, each at its own time: tastes turn on a circle from a first to a later taste."""
+        everybody, turn = np.arange(self.n_users), self._turn(when)
         total = np.zeros(len(user), np.float32)
-        for name, weight in self.weights.items():
-            if not weight:
-                continue
-            first = self._contribution(name, everybody, np.float32(0))[user, item]
-            if name != "quality" and self.drift:
-                later = self._contribution(name, everybody, np.float32(np.pi / 2))[user, item]
-                first = np.cos(turn) * first + np.sin(turn) * later
-            total += first
+        for name in self._known(None):
+            part = self._contribution(name, everybody, 0.0)[user, item]
+            if name != "quality" and self.setting.drift:
+                part = np.cos(turn) * part + np.sin(turn) * self._contribution(name, everybody, np.pi / 2)[user, item]
+            total += part
         return total
 
     def _first_clicks(self) -> Interactions:
         clicks = self.exposures[self.exposures["click"]].drop_duplicates(["user", "item"])
         columns = (clicks[name].to_numpy() for name in ("user", "item", "rating", "time"))
         return Interactions(*columns, n_users=self.n_users, n_items=self.n_items)
+
+    def _count(self) -> pd.DataFrame:
+        counts = self.exposures.groupby("user")["click"].agg(exposures="size", clicks="sum")
+        return counts.set_index(pd.Index([f"u{code:04d}" for code in counts.index], name="user"))
 
     # -- checks ----------------------------------------------------------------------------------------------------
     def _check_users(self, users) -> np.ndarray:
@@ -368,27 +420,6 @@ class Oracle:
 
 
 # -- arguments -----------------------------------------------------------------------------------------------------
-def _check(
-    n_users, n_lists, list_length, popularity_bias, targeting, position_bias, noise, threshold, drift, days
-) -> None:
-    for name, value in (("n_users", n_users), ("n_lists", n_lists), ("list_length", list_length), ("days", days)):
-        if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or value < 1:
-            raise ParameterError(f"{name}={value!r}: give a whole number of at least 1")
-    not_negative = {
-        "popularity_bias": popularity_bias,
-        "targeting": targeting,
-        "position_bias": position_bias,
-        "noise": noise,
-    }
-    for name, value in not_negative.items():
-        if not (np.isfinite(value) and value >= 0):
-            raise ParameterError(f"{name}={value!r}: give a number of at least 0")
-    if not np.isfinite(threshold):
-        raise ParameterError(f"threshold={threshold!r}: give a finite utility")
-    if not 0 <= drift <= 1:
-        raise ParameterError(f"drift={drift!r}: give a number between 0 (tastes stay) and 1 (unrelated at the end)")
-
-
 def _shares(weights: Mapping[str, float] | None, attributes: Mapping[str, pd.DataFrame]) -> dict[str, float]:
     """Weights by component, scaled to sum one; modality names are replaced by the component that only they show."""
     given: dict[str, float] = {}
