@@ -172,7 +172,7 @@ class Dataset:
             if len(table) != n:
                 raise DataError(f"{kind} table has {len(table)} rows, interactions count {n} {kind}: they must agree")
             if table.index.has_duplicates:
-                twice = table.index[table.index.duplicated()][0]
+                twice = table.index[table.index.duplicated()].tolist()[0]
                 raise DataError(f"{kind} table: id {twice!r} occurs more than once; ids must be unique")
         if self.media.n_items not in (None, self.n_items):
             raise DataError(f"media list {self.media.n_items} items, the data set has {self.n_items}")
@@ -261,7 +261,7 @@ def _id_table(column: pd.Series, table: pd.DataFrame | None, kind: str) -> pd.Da
         raise DataError(f"interactions row {row}: column {kind!r} is empty; drop the row or fill it in")
     if table is not None:
         if table.index.has_duplicates:
-            twice = table.index[table.index.duplicated()][0]
+            twice = table.index[table.index.duplicated()].tolist()[0]
             raise DataError(f"{kind}s table: id {twice!r} occurs more than once; ids must be unique")
         return table
     try:
@@ -276,8 +276,9 @@ def _lookup(column: pd.Series, table: pd.DataFrame, kind: str) -> np.ndarray:
     codes = table.index.get_indexer(column)
     if (codes < 0).any():
         row = int(np.flatnonzero(codes < 0)[0])
+        unknown = column.iloc[[row]].tolist()[0]
         raise DataError(
-            f"interactions row {column.index[row]}: {kind} {column.iloc[row]!r} has no row in the {kind}s table "
+            f"interactions row {column.index[row]}: {kind} {unknown!r} has no row in the {kind}s table "
             f"({int((codes < 0).sum())} such rows); add it there or drop these interactions"
         )
     return codes

@@ -149,7 +149,8 @@ def _completeness(data: Dataset) -> Iterator[Row]:
         yield f"{kind} without interactions", idle, remedy
         for column, missing in table.isna().sum().items():
             if missing:
-                note = f"{_share(table[column].isna()):.1%} of the rows; leave out, fill (mm.data.impute), or keep as a value of its own"
+                share = missing / len(table)
+                note = f"{share:.1%} of the rows; leave out, fill (mm.data.impute), or keep as a value of its own"
                 yield f"{kind}: {column!r} missing", int(missing), note
 
 
@@ -211,9 +212,7 @@ def _media(data: Dataset) -> Iterator[Row]:
     for name in data.media:
         mask = data.media.mask(name)
         note = (
-            ""
-            if mask.all()
-            else f"missing: {int((~mask).sum()):,}; mask them, or fill their vectors with mm.data.impute"
+            "" if mask.all() else f"{int((~mask).sum()):,} lack it; mask them, or fill their vectors (mm.data.impute)"
         )
         yield f"items with {name}", _share(mask), note
         yield f"events on items with {name}", float(counts[mask].sum() / max(counts.sum(), 1)), ""
