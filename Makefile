@@ -1,0 +1,64 @@
+# One readable line a target. `make help` lists them; `make book` and `make test` need nothing but Python and make.
+SHELL := /bin/bash
+PYTHON ?= python3
+# An active conda environment is used as it is (not its base); otherwise .venv is made.
+CONDA := $(filter-out base,$(CONDA_DEFAULT_ENV))
+ENV := $(if $(CONDA),$(CONDA_PREFIX),.venv)
+BIN := $(ENV)/bin
+READY := $(ENV)/.mmrec-ready
+PYTEST := $(BIN)/python -m pytest -q
+NBVAL := --nbval-lax --nbval-current-env --nbval-sanitize-with tests/book/nbval_sanitize.cfg --nbval-cell-timeout=600
+DATA := import mmrec_lib as mm; [print(mm.datasets.load(name)) for name in ("ml-100k", "stamps")]
+export OMP_NUM_THREADS = 1
+export PATH := $(abspath $(BIN)):$(PATH)
+
+.DEFAULT_GOAL := help
+.PHONY: help setup data book test lint format unit notebooks html lab links bench clean
+
+help:       ## list the targets
+	@grep -E '^[a-z]+: .*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):[^#]*## */\1\t/' | expand -t 12
+
+setup: $(READY)  ## make .venv (or use the active conda environment) and install everything in its tested version
+
+$(READY): pyproject.toml constraints.txt tools/system_packages.sh
+	PYTHON=$(PYTHON) tools/system_packages.sh venv
+	test -n "$(CONDA)" || test -x $(BIN)/python || $(PYTHON) -m venv $(ENV)
+	$(BIN)/python -m pip install --quiet -c constraints.txt -e '.[book,dev]'
+	touch $@
+
+data: setup  ## obtain the data sets of the book (into datasets/.cache)
+	$(BIN)/python -c '$(DATA)'
+
+book: setup  ## build the HTML book into _build/html
+	$(BIN)/python tools/get_mathjax.py && $(BIN)/jupyter-book build . --all -n -W --keep-going --quiet
+
+test: lint data unit notebooks book html  ## all checks: what CI runs
+
+lint: setup  ## style, import order of the rooms, spelling, form of the chapters
+	$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/lint-imports --no-logo && $(BIN)/codespell && $(PYTEST) tests/book/test_notebooks.py
+
+format: setup  ## let ruff format and mend what it can
+	$(BIN)/ruff check --fix . ; $(BIN)/ruff format .
+
+unit: data  ## unit tests
+	$(PYTEST) -n 2 --dist loadscope tests --ignore tests/book
+
+notebooks: data  ## execute every chapter and compare its checked outputs
+	tools/system_packages.sh checks
+	$(PYTEST) -n 2 --dist loadscope $(NBVAL) chapters
+
+html: book  ## look at the built book in a browser without a window
+	tools/system_packages.sh checks
+	$(PYTEST) -n 2 tests/book/test_html.py
+
+lab: data  ## open the chapters in JupyterLab
+	$(BIN)/jupyter lab chapters
+
+links: setup  ## write the set-up cells anew after a change of repository.url in _config.yml
+	$(BIN)/python tools/notebooks.py setup
+
+bench: data  ## run the comparisons with other libraries and write their tables
+	$(BIN)/python -m pip install --quiet -c constraints.txt -e '.[bench]' && $(BIN)/python -m benchmarks
+
+clean:      ## remove what was built; keep .venv and the data
+	rm -rf _build .pytest_cache .ruff_cache .import_linter_cache .hypothesis build dist
