@@ -64,7 +64,7 @@ class ItemKNN(Recommender):
 
         Raises :class:`UnknownItemError` for a code that is not below the number of items.
         """
-        return neighbour_table(self, "item", item, k, "similarity_")
+        return neighbour_table(self, "item", item, k, lambda i: self.similarity_[[i]].toarray()[0])
 
 
 class UserKNN(Recommender):
@@ -104,7 +104,7 @@ class UserKNN(Recommender):
 
         Raises :class:`UnknownUserError` for a code that is not below the number of users.
         """
-        return neighbour_table(self, "user", user, k, "similarity_")
+        return neighbour_table(self, "user", user, k, lambda i: self.similarity_[[i]].toarray()[0])
 
 
 class RP3beta(Recommender):
@@ -214,16 +214,14 @@ def top_k_product(
     return sparse.coo_matrix((values, (rows, cols)), shape=(n, right.shape[1])).tocsr()
 
 
-def neighbour_table(model: Recommender, kind: str, code: int, k: int, attribute: str) -> pd.DataFrame:
-    """The ``k`` largest positive entries in one row of a learned matrix, as columns ``kind`` and similarity."""
+def neighbour_table(model: Recommender, kind: str, code: int, k: int, similarities: Callable) -> pd.DataFrame:
+    """The ``k`` largest positive values of ``similarities(code)``, as columns ``kind`` and similarity."""
     model._check_users([])  # fitted?
     ranking.check_k(k)
-    matrix = getattr(model, attribute)
-    if not 0 <= code < matrix.shape[0]:
-        error = UnknownUserError if kind == "user" else UnknownItemError
-        raise error(f"{kind} {code} is unknown: the model knows codes 0 to {matrix.shape[0] - 1}")
-    row = matrix[[int(code)]]
-    values = (row.toarray() if sparse.issparse(row) else row)[0]
+    n, error = (model.n_users_, UnknownUserError) if kind == "user" else (model.n_items_, UnknownItemError)
+    if not 0 <= code < n:
+        raise error(f"{kind} {code} is unknown: the model knows codes 0 to {n - 1}")
+    values = similarities(int(code))
     best = np.argsort(-values, kind="stable")[:k]
     best = best[values[best] > 0]
     return pd.DataFrame({kind: best, "similarity": values[best]})

@@ -1,0 +1,160 @@
+"""Linear models: one weight from every item to every other, learned by regression of each item on the rest."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+from scipy import linalg, sparse
+
+from .. import ranking
+from .base import Recommender
+from .checks import above, at_least
+from .neighbours import neighbour_table
+
+
+class EASE(Recommender):
+    """Ridge regression of each item on all others, in closed form.
+
+    Steck, 2019: minimise ``|X - X B|^2 + l2 |B|^2`` with a zero diagonal. With ``P = (X^T X + l2 I)^-1`` the solution
+    is ``B_ij = -P_ij / P_jj``. Time grows with the cube of the number of items, memory with its square (4 bytes a
+    cell).
+
+    Parameters
+    ----------
+    l2 : float, default 300
+        Above 0; larger for sparser data.
+
+    Attributes
+    ----------
+    weights_ : float32 ``(n_items, n_items)``
+        Column ``j`` holds the weights with which the user's items speak for item ``j``; they may be negative.
+    """
+
+    name = "ease"
+
+    def __init__(self, l2: float = 300.0) -> None:
+        self.l2 = above("l2", l2, 0)
+
+    def _fit(self, train, features, valid) -> None:
+        try:
+            weights = inverse(gram(self.seen_, self.l2))
+        except linalg.LinAlgError:  # l2 too small for the precision of float32
+            weights = inverse(gram(self.seen_, self.l2, np.float64)).astype(np.float32)
+        weights /= -weights.diagonal()
+        np.fill_diagonal(weights, 0)
+        self.weights_ = weights
+
+    def _score(self, users: np.ndarray) -> np.ndarray:
+        return self.seen_[users] @ self.weights_
+
+    def neighbours(self, item: int, k: int = 10) -> pd.DataFrame:
+        """The ``k`` items that speak most for ``item``: DataFrame with columns item, similarity (positive weight).
+
+        Raises :class:`UnknownItemError` for a code that is not below the number of items.
+        """
+        return neighbour_table(self, "item", item, k, lambda i: self.weights_[:, i])
+
+
+class SLIM(Recommender):
+    """Sparse, non-negative regression of each item on all others.
+
+    Ning and Karypis, 2011: minimise ``|X - X B|^2 / 2 + l2 |B|^2 / 2 + l1 |B|_1`` with ``B >= 0`` and a zero diagonal,
+    by coordinate descent on ``X^T X`` for all items at once.
+
+    Parameters
+    ----------
+    l1 : float, default 5
+        0 or more: larger leaves fewer weights.
+    l2 : float, default 100
+        0 or more: larger makes the weights more even.
+    iterations : int, default 50
+        Most sweeps over all weights.
+    tolerance : float, default 0.001
+        Stop when no weight changes by more in one sweep. Above 0.
+
+    Attributes
+    ----------
+    weights_ : CSR ``(n_items, n_items)``
+        Column ``j`` holds the weights with which the user's items speak for item ``j``.
+    """
+
+    name = "slim"
+
+    def __init__(self, l1: float = 5.0, l2: float = 100.0, iterations: int = 50, tolerance: float = 1e-3) -> None:
+        self.l1 = at_least("l1", l1, 0)
+        self.l2 = at_least("l2", l2, 0)
+        self.iterations = ranking.check_k(iterations, "iterations")
+        self.tolerance = above("tolerance", tolerance, 0)
+
+    def _fit(self, train, features, valid) -> None:
+        products = gram(self.seen_)
+        weights = np.zeros_like(products)
+        for _ in range(self.iterations):
+            if self._sweep(products, weights) <= self.tolerance:
+                break
+        self.weights_ = sparse.csr_matrix(weights)
+
+    def _sweep(self, products: np.ndarray, weights: np.ndarray, size: int = 64) -> float:
+        """Renew every row of the weights once, in place; return the largest change.
+
+        The gradient of ``size`` rows comes from one product of matrices. While these rows are renewed one after the
+        other, only their own part of it has to be kept up to date.
+        """
+        largest = 0.0
+        n = len(products)
+        for start in range(0, n, size):
+            rows = slice(start, min(start + size, n))
+            rest = products[rows] - products[rows] @ weights  # what the items do not explain yet
+            for i in range(rows.start, rows.stop):
+                if products[i, i] == 0:  # met by nobody
+                    continue
+                new = np.maximum(rest[i - start] + products[i, i] * weights[i] - self.l1, 0)
+                new /= products[i, i] + self.l2
+                new[i] = 0
+                change = new - weights[i]
+                weights[i] = new
+                after = slice(i + 1, rows.stop)
+                rest[i + 1 - start :] -= np.outer(products[after, i], change)
+                largest = max(largest, float(np.abs(change).max()))
+        return largest
+
+    def _score(self, users: np.ndarray) -> np.ndarray:
+        return (self.seen_[users] @ self.weights_).toarray()
+
+    def neighbours(self, item: int, k: int = 10) -> pd.DataFrame:
+        """As :meth:`EASE.neighbours`."""
+        return neighbour_table(self, "item", item, k, lambda i: self.weights_[:, [i]].toarray()[:, 0])
+
+
+def gram(x: sparse.csr_matrix, l2: float = 0.0, dtype: type = np.float32) -> np.ndarray:
+    """``X^T X + l2 I``: how many users each pair of items has in common; dense ``(n_items, n_items)``."""
+    products = (x.T @ x).toarray().astype(dtype, copy=False)
+    products[np.diag_indices_from(products)] += dtype(l2)
+    return products
+
+
+def inverse(matrix: np.ndarray) -> np.ndarray:
+    """Inverse of a symmetric positive definite matrix, in its own precision and place, by Cholesky factors.
+
+    Raises ``LinAlgError`` when the matrix is not positive definite within rounding.
+    """
+    potrf, potri = linalg.get_lapack_funcs(("potrf", "potri"), (matrix,))
+    # The transpose has the memory order of LAPACK, which works in its lower triangle: our upper one.
+    result, failed = potrf(matrix.T, lower=True, overwrite_a=True, clean=False)
+    if not failed:
+        result, failed = potri(result, lower=True, overwrite_c=True)
+    if failed:
+        raise linalg.LinAlgError("the matrix is not positive definite")
+    return mirror_upper(result.T)
+
+
+def mirror_upper(matrix: np.ndarray, size: int = 1024) -> np.ndarray:
+    """Copy the upper triangle over the lower one, in place, in squares that fit into the processor's cache."""
+    for i in range(0, len(matrix), size):
+        rows = slice(i, i + size)
+        corner = np.triu(matrix[rows, rows])
+        matrix[rows, rows] = corner + np.triu(corner, 1).T
+        for j in range(i + size, len(matrix), size):
+            cols = slice(j, j + size)
+            matrix[cols, rows] = matrix[rows, cols].T
+    return matrix
