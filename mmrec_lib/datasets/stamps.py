@@ -7,13 +7,14 @@ people are simulated, see :mod:`mmrec_lib.simulation`.
 from __future__ import annotations
 
 import hashlib
+import io
 import os
 import shutil
 import subprocess
-import tarfile
 import tempfile
 from collections.abc import Iterator
-from pathlib import Path
+from functools import partial
+from pathlib import Path, PurePosixPath
 
 import numpy as np
 import pandas as pd
@@ -21,6 +22,7 @@ from tqdm import tqdm
 
 from ..data import Dataset, Interactions, Media
 from ..errors import DataError, DownloadError
+from .download import cache_dir, fetch, locked, unpack
 
 INSTALLED = Path("/usr/share/tuxpaint/stamps")
 PACKAGE = "tuxpaint-stamps-default"
@@ -154,22 +156,18 @@ def _render(drawings: list[Path]) -> Iterator[tuple[Path, Path]]:
 
 
 def _svg_to_png(path: Path) -> bytes | None:
-    import io
-
+    """The drawing as a PNG whose longer side has RENDER_SIZE pixels; ``None`` when it cannot be drawn."""
     from PIL import Image
 
     try:
-        import resvg_py
-    except ImportError:
-        return None
-    try:
-        png = bytes(resvg_py.svg_to_bytes(svg_path=str(path), skip_system_fonts=True))
-        picture = Image.open(io.BytesIO(png)).convert("RGBA")
-        scale = RENDER_SIZE / max(picture.size)
-        if scale > 1.2:  # drawn small: draw again, larger, instead of enlarging pixels
-            png = bytes(resvg_py.svg_to_bytes(svg_path=str(path), skip_system_fonts=True, zoom=int(np.ceil(scale))))
-            picture = Image.open(io.BytesIO(png)).convert("RGBA")
-    except ValueError:
+        from resvg_py import svg_to_bytes
+
+        # without the machine's fonts, so that the picture is the same everywhere
+        draw = partial(svg_to_bytes, svg_path=str(path), skip_system_fonts=True, dpi=96)
+        natural = Image.open(io.BytesIO(bytes(draw())))
+        zoom = max(1, int(np.ceil(RENDER_SIZE / max(natural.size))))
+        picture = Image.open(io.BytesIO(bytes(draw(zoom=zoom)))) if zoom > 1 else natural
+    except (ImportError, ValueError):
         return None
     picture.thumbnail((RENDER_SIZE, RENDER_SIZE))
     out = io.BytesIO()
@@ -179,68 +177,72 @@ def _svg_to_png(path: Path) -> bytes | None:
 
 # -- where the files are -------------------------------------------------------------------------------------------
 def catalogue_folder() -> Path:
-    """The folder of the stamps; obtained on the first call, afterwards from the cache."""
+    """The folder of the stamps: installed, or in the cache; obtained on the first call.
+
+    Raises :class:`DownloadError` when no source has them.
+    """
     if INSTALLED.is_dir():
         return INSTALLED
     target = _cache_folder() / "catalogue"
-    if target.is_dir():
-        return target
-    target.parent.mkdir(parents=True, exist_ok=True)
-    failures = []
-    for source in (_from_package, _from_archive):
-        with tempfile.TemporaryDirectory(prefix=".obtain-", dir=target.parent) as scratch:
-            try:
-                os.replace(source(Path(scratch)), target)
-                return target
-            except (OSError, subprocess.SubprocessError, tarfile.TarError) as error:
-                if target.is_dir():  # another process was faster
-                    return target
-                failures.append(f"{source.__doc__.splitlines()[0]} {error}")
-    raise DownloadError(
-        "the stamps could not be obtained. "
-        + " ".join(failures)
-        + f" Remedy: install the package {PACKAGE}, or unpack {ARCHIVE} and call load('stamps', path='.../stamps')."
-    )
-
-
-def _from_package(scratch: Path) -> Path:
-    """By the system's packages:"""
-    for program in ("apt-get", "dpkg-deb"):
-        if shutil.which(program) is None:
-            raise DownloadError(f"this system has no {program}.")
-    if not any(Path("/var/lib/apt/lists").glob("*Packages*")) and os.geteuid() == 0:
-        _run(["apt-get", "update"], scratch)
-    _run(["apt-get", "download", PACKAGE], scratch)
-    _run(["dpkg-deb", "-x", str(next(scratch.glob("*.deb"))), "unpacked"], scratch)
-    return _checked(scratch / "unpacked/usr/share/tuxpaint/stamps")
-
-
-def _run(command: list[str], folder: Path) -> None:
-    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=900, check=False)
-    if done.returncode:
-        raise DownloadError(f"{' '.join(command[:2])} ended with {done.returncode}: {done.stderr.strip()[-300:]}.")
-
-
-def _from_archive(scratch: Path) -> Path:
-    """By the authors' archive:"""
-    from .download import fetch
-
-    archive = scratch / ARCHIVE
-    fetch(ARCHIVE_URL, archive, ARCHIVE_SHA256)
-    with tarfile.open(archive) as tar:
-        tar.extractall(scratch, filter="data")
-    return _checked(scratch / ARCHIVE.removesuffix(".tar.gz") / "stamps")
-
-
-def _checked(folder: Path) -> Path:
-    if not any(folder.glob("*/*.txt")):
-        raise DownloadError(f"no stamps in what was downloaded (looked for {'/'.join(folder.parts[-2:])}/*/*.txt).")
+    with locked(_cache_folder()) as cache:
+        if not target.is_dir():
+            with tempfile.TemporaryDirectory(prefix=".obtain-", dir=cache) as scratch:
+                unpack(_archive(Path(scratch)), target, keep=_wanted)
+    folder = next(target.glob("**/stamps"), None)
+    if folder is None:
+        raise DownloadError(f"{target} holds no folder stamps; delete it and load again")
     return folder
 
 
-def _cache_folder() -> Path:
-    from .download import cache_dir
+def _archive(scratch: Path) -> Path:
+    """A tar file with the stamps, from the first source that has them."""
+    failures = []
+    for source in (_system_package, _release):
+        try:
+            return source(scratch)
+        except (OSError, subprocess.SubprocessError) as error:
+            failures.append(str(error))
+    raise DownloadError(
+        f"the stamps could not be obtained. {'; '.join(failures)}. "
+        f"Remedy: install the package {PACKAGE}, or unpack {ARCHIVE} and call load('stamps', path='.../stamps')."
+    )
 
+
+def _system_package(scratch: Path) -> Path:
+    for program in ("apt-get", "dpkg-deb"):
+        if shutil.which(program) is None:
+            raise DownloadError(f"this system has no {program}")
+    if not any(Path("/var/lib/apt/lists").glob("*Packages*")) and os.geteuid() == 0:
+        _run("apt-get", "update", folder=scratch)
+    _run("apt-get", "download", PACKAGE, folder=scratch)
+    package = next(scratch.glob("*.deb"), None)
+    if package is None:
+        raise DownloadError(f"apt-get download {PACKAGE} gave no package")
+    archive = scratch / "package.tar"
+    with open(archive, "wb") as file:
+        _run("dpkg-deb", "--fsys-tarfile", package.name, folder=scratch, stdout=file)
+    return archive
+
+
+def _run(*command: str, folder: Path, stdout=subprocess.PIPE) -> None:
+    done = subprocess.run(command, cwd=folder, stdout=stdout, stderr=subprocess.PIPE, timeout=900, check=False)
+    if done.returncode:
+        said = done.stderr.decode(errors="replace").strip()[-300:]
+        raise DownloadError(f"{' '.join(command[:2])} ended with {done.returncode}: {said}")
+
+
+def _release(scratch: Path) -> Path:
+    return fetch(ARCHIVE_URL, scratch / ARCHIVE, ARCHIVE_SHA256)
+
+
+def _wanted(name: str) -> bool:
+    """Leave out what only the drawing program needs, and the descriptions spoken in other languages."""
+    path = PurePosixPath(name)
+    wanted = path.suffix in (".txt", ".png", ".svg") or (path.suffix == ".ogg" and "_desc_" not in path.name)
+    return wanted and "stamps" in path.parts[:-1]
+
+
+def _cache_folder() -> Path:
     return cache_dir() / "stamps"
 
 
