@@ -7,7 +7,6 @@ from collections.abc import Callable, Iterable
 import numpy as np
 import pandas as pd
 import torch
-from scipy import sparse
 from torch import Tensor, nn
 
 from ..errors import DataError, ParameterError
@@ -23,8 +22,8 @@ class TorchRecommender(Recommender):
 
     ``_build(train, features)``
         The module, on the CPU. Random initial weights come from torch's generator, which is seeded around this call.
-    ``_batches(rng)``
-        The batches of one epoch, drawn with the NumPy generator ``rng``. ``self._train`` and ``self._device`` are set.
+    ``_batches(rng, epoch)``
+        The batches of an epoch, drawn with the NumPy generator ``rng``; ``self.seen_`` and ``self._device`` are set.
     ``_loss(module, batch)``
         A scalar tensor.
     ``_scorer(module)``
@@ -56,8 +55,6 @@ class TorchRecommender(Recommender):
         The epoch that was kept; to train once more on all interactions, set ``epochs`` to it.
     """
 
-    _train: sparse.csr_matrix
-
     def __init__(
         self, epochs, batch_size, learning_rate, weight_decay=0.0, metric="ndcg@20", eval_every=5, patience=5, seed=0,
         device="auto",
@@ -72,24 +69,21 @@ class TorchRecommender(Recommender):
         self.metric = metric
         self.seed = whole(seed, "seed", least=0)
         self.device = device
-
-    def _fit(self, train, features, valid) -> None:
-        self._fit_from(train, features, valid, checkpoint=None)
+        self._checkpoint = None
 
     def fit_resumable(self, train, checkpoint, features=None, valid=None):
-        """Like ``fit``, keeping a checkpoint in the file ``checkpoint`` and going on from it when it exists.
+        """Like ``fit``, with a checkpoint in the file ``checkpoint``: when the file exists, training goes on from it.
 
-        The result is the same as that of an uninterrupted ``fit``.
+        The result is the same as that of an uninterrupted ``fit``. Delete the file to start anew.
         """
         self._checkpoint = checkpoint
         try:
             return self.fit(train, features=features, valid=valid)
         finally:
-            del self._checkpoint
+            self._checkpoint = None
 
-    def _fit_from(self, train, features, valid, checkpoint) -> None:
+    def _fit(self, train, features, valid) -> None:
         self._device = devices.resolve(self.device)
-        self._train = self.seen_
         self._prepare(train, features)
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(self.seed)
@@ -97,7 +91,7 @@ class TorchRecommender(Recommender):
         validator = None if valid is None or not len(valid) else Validator(self.seen_, valid, self.metric)
         result = loop.fit(
             module,
-            lambda epoch: self._batches(loop.epoch_rng(self.seed, epoch)),
+            lambda epoch: self._batches(loop.epoch_rng(self.seed, epoch), epoch),
             lambda batch: self._loss(module, batch),
             epochs=self.epochs,
             learning_rate=self.learning_rate,
@@ -105,7 +99,7 @@ class TorchRecommender(Recommender):
             validate=None if validator is None else lambda: validator(self._scorer(module)),
             eval_every=self.eval_every,
             patience=self.patience,
-            checkpoint=getattr(self, "_checkpoint", checkpoint),
+            checkpoint=self._checkpoint,
             seed=self.seed,
             description=type(self).__name__,
         )
@@ -120,7 +114,7 @@ class TorchRecommender(Recommender):
     def _build(self, train, features) -> nn.Module:
         raise NotImplementedError
 
-    def _batches(self, rng: np.random.Generator) -> Iterable:
+    def _batches(self, rng: np.random.Generator, epoch: int) -> Iterable:
         raise NotImplementedError
 
     def _loss(self, module: nn.Module, batch) -> Tensor:
@@ -148,7 +142,28 @@ class TorchRecommender(Recommender):
             self.history_ = pd.DataFrame(self.history_)
 
 
-class FactorRecommender(TorchRecommender):
+class PairSampling:
+    """Batches of observed pairs and unobserved items: ``(users (b,), positives (b,), negatives (b, n_negatives))``."""
+
+    def _prepare(self, train, features) -> None:
+        # hard negatives are chosen in the loss, where scores are at hand, from uniform candidates
+        self._sampler = NegativeSampler(self.seen_, "uniform" if self.negatives == "hard" else self.negatives)
+        rows = np.repeat(np.arange(self.n_users_), np.diff(self.seen_.indptr))
+        usable = self._sampler.has_negative[rows]  # who met everything has no order to learn
+        if not usable.any():
+            raise DataError(f"{type(self).__name__}: every user has met every item; there is nothing to learn from")
+        self._pairs = rows[usable], self.seen_.indices[usable]
+
+    def _batches(self, rng, epoch):
+        users, items = self._pairs
+        order = rng.permutation(len(users))
+        users, items = users[order], items[order]
+        negatives = self._sampler.sample(users, self.n_negatives, rng)
+        columns = [self._tensor(a.astype(np.int64)) for a in (users, items, negatives)]
+        yield from zip(*(c.split(self.batch_size) for c in columns), strict=True)
+
+
+class FactorRecommender(PairSampling, TorchRecommender):
     """Base of models that score by the dot product of a user's and an item's vector, trained on pairs.
 
     The module's ``forward()`` gives the vectors of all users and all items, ``(n_users, dim)`` and ``(n_items, dim)``:
@@ -182,24 +197,6 @@ class FactorRecommender(TorchRecommender):
         self.n_negatives = whole(n_negatives, "n_negatives")
         self.loss = one_of(loss, ("bpr", "softmax", "bce"), "loss")
 
-    def _prepare(self, train, features) -> None:
-        # hard negatives are chosen in the loss, where scores are at hand, from uniform candidates
-        self._sampler = NegativeSampler(self.seen_, "uniform" if self.negatives == "hard" else self.negatives)
-        self._log_q = self._tensor(self._sampler.log_q)
-        rows = np.repeat(np.arange(self.n_users_), np.diff(self.seen_.indptr))
-        usable = self._sampler.has_negative[rows]  # who met everything has no order to learn
-        if not usable.any():
-            raise DataError(f"{type(self).__name__}: every user has met every item; there is nothing to learn from")
-        self._pairs = rows[usable], self.seen_.indices[usable]
-
-    def _batches(self, rng):
-        users, items = self._pairs
-        order = rng.permutation(len(users))
-        users, items = users[order], items[order]
-        negatives = self._sampler.sample(users, self.n_negatives, rng)
-        columns = [self._tensor(a.astype(np.int64)) for a in (users, items, negatives)]
-        yield from zip(*(c.split(self.batch_size) for c in columns), strict=True)
-
     def _loss(self, module, batch):
         users, positives, negatives = batch
         items = torch.cat([positives, negatives.flatten()])  # one gather: its gradient is as large as the whole table
@@ -223,7 +220,8 @@ class FactorRecommender(TorchRecommender):
         if self.loss == "bce":
             return losses.bce(positive, negative)
         if self.negatives == "popularity":
-            return losses.sampled_softmax(positive, negative, self._log_q[positives], self._log_q[negatives])
+            log_q = self._tensor(self._sampler.log_q)
+            return losses.sampled_softmax(positive, negative, log_q[positives], log_q[negatives])
         return losses.sampled_softmax(positive, negative)
 
     def _scorer(self, module):
@@ -236,6 +234,51 @@ class FactorRecommender(TorchRecommender):
 
     def _score(self, users):
         return self.user_factors_[users] @ self.item_factors_.T
+
+
+class ModuleRecommender(TorchRecommender):
+    """Base of models that score by running the network. A subclass writes:
+
+    ``_module()``
+        The network, from the hyperparameters, ``n_users_`` and ``n_items_`` alone, so that it can be built anew for
+        saved weights.
+    ``_module_scores(module, users)``
+        A tensor ``(len(users), n_items)`` for an array of user codes.
+
+    Learned weights are attributes ``weights_<layer>_`` (dots in torch's names become underscores).
+    """
+
+    def _module(self) -> nn.Module:
+        raise NotImplementedError
+
+    def _module_scores(self, module: nn.Module, users: np.ndarray) -> Tensor:
+        raise NotImplementedError
+
+    def _build(self, train, features):
+        return self._module()
+
+    def _scorer(self, module):
+        return lambda users: self._module_scores(module, users).float().cpu().numpy()
+
+    def _keep(self, module):
+        self._network = module
+        return {_attribute(name): to_numpy(value) for name, value in module.state_dict().items()}
+
+    def _score(self, users):
+        if self._network is None:  # loaded from a file
+            self._device = devices.resolve(self.device)
+            module = self._module()
+            weights = {name: torch.from_numpy(getattr(self, _attribute(name))) for name in module.state_dict()}
+            module.load_state_dict(weights)
+            self._network = module.to(self._device).eval()
+        with torch.no_grad():
+            return self._scorer(self._network)(users)
+
+    _network: nn.Module | None = None
+
+
+def _attribute(name: str) -> str:
+    return f"weights_{name.replace('.', '_')}_"
 
 
 class Embeddings(nn.Module):
@@ -265,14 +308,15 @@ def whole(value, name: str, least: int = 1) -> int:
     return int(value)
 
 
-def number(value, name: str, above: bool = False) -> float:
-    """``value`` as a float, or :class:`ParameterError` unless it is finite and at least (or ``above``) zero."""
+def number(value, name: str, above: bool = False, below: float = np.inf) -> float:
+    """``value`` as a float, or :class:`ParameterError` unless it is at least (or ``above``) zero, and ``below``."""
     try:
-        fine = not isinstance(value, bool) and np.isfinite(value) and (value > 0 or (value == 0 and not above))
+        fine = not isinstance(value, bool) and (value > 0 or (value == 0 and not above)) and value < below
     except TypeError:
         fine = False
     if not fine:
-        raise ParameterError(f"{name}={value!r}: give a number {'above' if above else 'of at least'} zero")
+        limit = "" if below == np.inf else f" and below {below:g}"
+        raise ParameterError(f"{name}={value!r}: give a number {'above' if above else 'of at least'} zero{limit}")
     return float(value)
 
 

@@ -116,9 +116,7 @@ def search(
         while len(records) < n_trials and (timeout is None or time.perf_counter() - began < timeout):
             # a fresh generator for each trial: a proposal depends on seed and past trials only, so search can resume
             own_seed = int(np.random.default_rng([seed, len(records)]).integers(2**31))
-            study.sampler = optuna.samplers.TPESampler(
-                seed=own_seed, multivariate=True, warn_independent_sampling=False
-            )
+            study.sampler = optuna.samplers.TPESampler(seed=own_seed, multivariate=True)
             if start is not None and not records:
                 study.enqueue_trial({k: start[k] for k in searched if k in start})
             trial = study.ask(searched)
