@@ -8,8 +8,8 @@ from collections.abc import Mapping, Sequence
 import pandas as pd
 
 from ..data import Features, Split
-from ..errors import ParameterError, UnknownNameError
-from .metrics import DEFAULT
+from ..errors import DataError, ParameterError, UnknownNameError
+from .metrics import DEFAULT, check_needs, wanted
 from .ranked import evaluate
 from .report import Report
 from .significance import compare_all
@@ -76,8 +76,9 @@ def leaderboard(
 
     Raises
     ------
-    ParameterError, UnknownNameError
-        No models, unknown part, baseline or metric. Errors of a model or its evaluation pass through.
+    ParameterError, UnknownNameError, DataError
+        No models, unknown part, baseline or metric, an empty part: before any model is trained. Errors of a model or
+        its evaluation pass through.
     """
     from tqdm import tqdm
 
@@ -87,17 +88,26 @@ def leaderboard(
         raise ParameterError(f'part={part!r}: choose "test" or "valid"')
     if baseline is not None and baseline not in models:
         raise UnknownNameError("baseline", baseline, models)
+    held_out = getattr(split, part)
+    if not len(held_out):
+        raise DataError(f"the {part} part of the split is empty: there is nothing to evaluate")
+    # before anything is trained, so that a slip of the pen does not cost an hour
+    plan = wanted(metrics, ks, held_out.n_items)
+    check_needs(plan, split.train, features, held_out.n_items)
+    sort_by = sort_by or next((m for m in reversed(plan) if m.startswith("ndcg@")), list(plan)[-1])
+    if sort_by not in plan:
+        raise UnknownNameError("metric of this table", sort_by, plan)
     reports, seconds = {}, {}
     for name in (bar := tqdm(models, unit="model", disable=None)):
         bar.set_description(name)
         seconds[name] = _fit(models[name], split, features)
         reports[name] = evaluate(
             models[name],
-            getattr(split, part),
+            held_out,
             train=split.train,
             ks=ks,
             metrics=metrics,
-            features=features if _uses_features(metrics) else None,
+            features=features,
             confidence=confidence,
             n_boot=n_boot,
             seed=seed,
@@ -115,15 +125,8 @@ def _fit(model, split: Split, features: Features | None) -> float:
     return time.perf_counter() - started
 
 
-def _uses_features(metrics: str | Sequence[str]) -> bool:
-    return any(str(m).startswith("ild") for m in ([metrics] if isinstance(metrics, str) else metrics))
-
-
 def _table(reports, seconds, models, sort_by, baseline, test, intervals, confidence, n_boot, seed) -> Leaderboard:
     means = pd.DataFrame({name: report.summary["mean"] for name, report in reports.items()}).T
-    sort_by = sort_by or next((m for m in reversed(means.columns) if m.startswith("ndcg@")), means.columns[-1])
-    if sort_by not in means:
-        raise UnknownNameError("metric of this table", sort_by, means.columns)
     means = means.sort_values(sort_by, ascending=False, kind="stable")
     table = Leaderboard(_as_text(means, reports) if intervals else means)
     table["p_holm"] = float("nan")
