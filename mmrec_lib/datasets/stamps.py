@@ -13,10 +13,8 @@ import shutil
 import subprocess
 import tempfile
 from collections.abc import Iterator
-from functools import partial
 from pathlib import Path, PurePosixPath
 
-import numpy as np
 import pandas as pd
 from tqdm import tqdm
 
@@ -163,12 +161,10 @@ def _svg_to_png(path: Path) -> bytes | None:
         from resvg_py import svg_to_bytes
 
         # without the machine's fonts, so that the picture is the same everywhere
-        draw = partial(svg_to_bytes, svg_path=str(path), skip_system_fonts=True, dpi=96)
-        natural = Image.open(io.BytesIO(bytes(draw())))
-        zoom = max(1, int(np.ceil(RENDER_SIZE / max(natural.size))))
-        picture = Image.open(io.BytesIO(bytes(draw(zoom=zoom)))) if zoom > 1 else natural
+        png = svg_to_bytes(svg_path=str(path), width=RENDER_SIZE, dpi=96, skip_system_fonts=True)
     except (ImportError, ValueError):
         return None
+    picture = Image.open(io.BytesIO(bytes(png)))
     picture.thumbnail((RENDER_SIZE, RENDER_SIZE))
     out = io.BytesIO()
     picture.save(out, "PNG")
