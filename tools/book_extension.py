@@ -41,6 +41,12 @@ def adjust_config(app, config) -> None:
     config.html_context.setdefault("default_mode", "auto")
 
 
+def drop_live_code(app, pagename, templatename, context, doctree) -> None:
+    """Leave out the scripts of Thebe, which Jupyter Book loads whether or not live code is switched on."""
+    scripts = context.get("script_files", [])
+    context["script_files"] = [file for file in scripts if "thebe" not in f"{file} {vars(file)}".lower()]
+
+
 def number_by_chapter(app, env) -> list[str]:
     """Figures, tables, equations and exercises of chapter 4 are 4.1, 4.2, ...; those outside chapters A.1, A.2, ..."""
     for docname, kinds in env.toc_fignumbers.items():
@@ -67,5 +73,6 @@ def setup(app) -> dict:
     register_plugin("sphinxcontrib.bibtex.style.referencing", "round_author_year", RoundAuthorYear)
     app.connect("config-inited", adjust_config)
     app.connect("env-get-updated", number_by_chapter, priority=900)  # after Sphinx has counted
+    app.connect("html-page-context", drop_live_code, priority=900)
     app.connect("build-finished", copy_mathjax)
     return {"parallel_read_safe": True, "parallel_write_safe": True}

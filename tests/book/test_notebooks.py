@@ -138,11 +138,13 @@ def test_figures_have_name_caption_and_alternative_text(path, code):
     figures = [
         cell for cell in code if any(kind in out.get("data", {}) for out in cell.outputs for kind in IMAGE_TYPES)
     ]
-    assert 2 <= len(figures), "a chapter shows its findings: two figures at least"
+    assert len(figures) >= 2, "a chapter shows its findings: two figures at least"
     for cell in figures:
         look = cell.metadata.get("mystnb", {})
         start = cell.source[:60]
-        assert sum(kind in out.get("data", {}) for out in cell.outputs for kind in IMAGE_TYPES) == 1, f"two figures: {start}"
+        assert sum(kind in out.get("data", {}) for out in cell.outputs for kind in IMAGE_TYPES) == 1, (
+            f"two figures: {start}"
+        )
         assert len(look.get("image", {}).get("alt", "")) >= 20, f"alt text is missing: {start}"
         assert len(look.get("figure", {}).get("caption", "")) >= 20, f"caption is missing: {start}"
         assert re.fullmatch(rf"fig-{path.name[:2]}-[a-z0-9-]+", look["figure"].get("name", "")), f"name: {start}"
