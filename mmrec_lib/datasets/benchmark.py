@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from pathlib import Path
 
 import numpy as np
@@ -78,7 +79,11 @@ def _interaction_file(path: Path) -> Path:
 
 def _read(file: Path) -> pd.DataFrame:
     try:
-        table = pd.read_csv(file, sep="\t", low_memory=False)
+        with warnings.catch_warnings():
+            warnings.simplefilter("error", pd.errors.ParserWarning)  # lines longer than the header
+            table = pd.read_csv(file, sep="\t", low_memory=False, index_col=False)
+    except pd.errors.ParserWarning:
+        raise DataError(f"{file}: lines have more fields than the first line has names. {_HINT}") from None
     except (UnicodeDecodeError, pd.errors.ParserError, pd.errors.EmptyDataError) as error:
         raise DataError(f"{file}: {str(error).strip()}. {_HINT}") from None
     for column in _CODES:
@@ -103,9 +108,10 @@ def _numbers(file: Path, column: pd.Series, whole: bool) -> np.ndarray:
     bad = np.flatnonzero(~good)
     if len(bad):
         kind = "a whole number from 0" if whole else "a number"
+        found = "empty" if pd.isna(column.iloc[bad[0]]) else repr(column.iloc[[bad[0]]].tolist()[0])
+        count = f" ({len(bad):,} such lines)" if len(bad) > 1 else ""
         raise DataError(
-            f"{file}, line {bad[0] + 2}: {column.name} is {column.iloc[bad[0]]!r}, expected {kind} "
-            f"({len(bad)} such lines); correct or remove the line"
+            f"{file}, line {bad[0] + 2}: {column.name} is {found}, expected {kind}{count}; correct or remove the line"
         )
     return numbers.astype(np.int64) if whole else numbers
 

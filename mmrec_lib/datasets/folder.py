@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import warnings
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +18,7 @@ _MEDIA = {
     "audio": (("audio", "audios", "sound", "sounds"), (".wav", ".flac", ".ogg", ".mp3", ".m4a", ".opus")),
     "video": (("video", "videos"), (".mp4", ".webm", ".mkv", ".mov", ".avi")),
 }
+_QUOTE = "put text that contains a separator into double quotes"
 
 
 def load_folder(path, name: str | None = None) -> Dataset:
@@ -105,28 +107,28 @@ class _Table:
         try:
             with open(self.file, encoding="utf-8-sig", newline="") as file:
                 header = file.readline()
-                self.separator = max(",;\t", key=header.count)
-            frame = pd.read_csv(
-                self.file,
-                sep=self.separator,
-                encoding="utf-8-sig",
-                dtype={column: str for column in next(csv.reader([header], delimiter=self.separator), [])
-                       if column.strip() in self.ids},
-                keep_default_na=False,
-                na_values=[""],
-                low_memory=False,
-            )  # fmt: skip
+            self.separator = max(",;\t", key=header.count)
+            columns = next(csv.reader([header], delimiter=self.separator), [])
+            with warnings.catch_warnings():
+                warnings.simplefilter("error", pd.errors.ParserWarning)  # lines longer than the header
+                return pd.read_csv(
+                    self.file,
+                    sep=self.separator,
+                    encoding="utf-8-sig",
+                    dtype={column: str for column in columns if column.strip() in self.ids},
+                    keep_default_na=False,
+                    na_values=[""],
+                    index_col=False,
+                    low_memory=False,
+                )
         except UnicodeDecodeError:
             raise DataError(f"{self.file}{self._first_undecodable()}: save the file as UTF-8") from None
         except pd.errors.EmptyDataError:
             raise DataError(f"{self.file} is empty; its first line must name the columns {self.ids}") from None
+        except pd.errors.ParserWarning:
+            raise DataError(f"{self.file}: lines have more fields than the first line has names; {_QUOTE}") from None
         except pd.errors.ParserError as error:
-            raise DataError(
-                f"{self.file}: {str(error).strip()}; put text that contains a separator into double quotes"
-            ) from None
-        if not isinstance(frame.index, pd.RangeIndex):
-            raise DataError(f"{self.file}: the lines have more fields than the first line names columns; correct it")
-        return frame
+            raise DataError(f"{self.file}: {str(error).strip()}; {_QUOTE}") from None
 
     def _first_undecodable(self) -> str:
         raw = self.file.read_bytes()
@@ -170,7 +172,7 @@ class _Table:
         return DataError(f"{self.place(rows[0])}, column {column!r}: {wrong}{count}; {remedy}")
 
     def _first(self, bad, column: str):
-        return self.frame[column].iloc[np.flatnonzero(bad)[0]]
+        return self.frame[column].iloc[[np.flatnonzero(bad)[0]]].tolist()[0]
 
     # -- columns -----------------------------------------------------------------------------------------------------
     def indexed(self, column: str) -> _Table:
@@ -204,12 +206,15 @@ class _Table:
             seconds = pd.to_numeric(raw, errors="coerce").to_numpy(dtype=np.float64, na_value=np.nan)
             if np.isfinite(seconds).all():
                 return self._plausible(seconds, column)
-            raw = raw.astype(object)
-        dates = pd.to_datetime(raw, errors="coerce", utc=True, **({"format": "ISO8601"} if raw.dtype == object else {}))
-        bad = dates.isna().to_numpy()
+            dates = pd.to_datetime(raw.astype(object), errors="coerce", utc=True, format="ISO8601")
+            neither = np.isnan(seconds) & dates.isna().to_numpy()
+            bad = neither if neither.any() else dates.isna().to_numpy()  # the latter: numbers among dates
+        else:
+            dates = pd.to_datetime(raw, utc=True)
+            bad = dates.isna().to_numpy()
         if bad.any():
             wrong = f"{self._first(bad, column)!r} is neither seconds since 1970 nor a date such as 2024-05-01 12:30"
-            raise self.error(bad, column, wrong, "correct it, or remove the column")
+            raise self.error(bad, column, wrong, "write all times in one of these ways, or remove the column")
         return dates.dt.tz_localize(None).to_numpy().astype("datetime64[s]").astype(np.int64)
 
     def _plausible(self, seconds: np.ndarray, column: str) -> np.ndarray:
