@@ -28,7 +28,7 @@ def check_k(k: int, name: str = "k") -> int:
 
 
 def blocks(users: np.ndarray, n_items: int, block_bytes: int | None = None) -> Iterator[np.ndarray]:
-    """Cut ``users`` into pieces whose float32 scores over ``n_items`` fit into ``block_bytes`` (default: BLOCK_BYTES)."""
+    """Cut ``users`` into pieces whose float32 scores over ``n_items`` fit into ``block_bytes`` (BLOCK_BYTES)."""
     size = max(1, (block_bytes or BLOCK_BYTES) // (4 * max(n_items, 1)))
     for start in range(0, len(users), size):
         yield users[start : start + size]
