@@ -234,8 +234,8 @@ def _measure(paths, measure, columns: tuple[str, ...], name: str, cache) -> pd.D
 def _fingerprint(paths, columns) -> str:
     digest = hashlib.sha256(repr((_VERSION, columns)).encode())
     for path in paths:
-        stat = None if path is None else os.stat(path)
-        digest.update(repr(None if stat is None else (str(path), stat.st_size, stat.st_mtime_ns)).encode())
+        stat = os.stat(path) if path is not None and Path(path).exists() else None
+        digest.update(repr((str(path), stat and (stat.st_size, stat.st_mtime_ns))).encode())
     return digest.hexdigest()[:16]
 
 
