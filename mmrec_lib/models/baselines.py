@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from ..errors import DataError, ParameterError
+from ..errors import DataError
 from .base import Recommender
+from .checks import above
 
 
 class Random(Recommender):
@@ -50,9 +51,7 @@ class Popularity(Recommender):
     scores_new_users = True
 
     def __init__(self, half_life_days: float | None = None) -> None:
-        if half_life_days is not None and not half_life_days > 0:
-            raise ParameterError(f"half_life_days={half_life_days!r}: give a number of days above zero, or None")
-        self.half_life_days = half_life_days
+        self.half_life_days = None if half_life_days is None else above("half_life_days", half_life_days, 0)
 
     def _fit(self, train, features, valid) -> None:
         if self.half_life_days is None:

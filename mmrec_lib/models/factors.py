@@ -105,7 +105,7 @@ class BiasedMF(Recommender):
     ----------
     dim : int, default 16
         Length of the vectors; 0 leaves the biases alone.
-    l2 : float, default 0.1
+    l2 : float, default 0.15
         Penalty a rating. Above 0.
     iterations : int, default 20
         Rounds of solving for the users and then for the items.
@@ -122,7 +122,7 @@ class BiasedMF(Recommender):
 
     name = "biasedmf"
 
-    def __init__(self, dim: int = 16, l2: float = 0.1, iterations: int = 20, seed: int = 0) -> None:
+    def __init__(self, dim: int = 16, l2: float = 0.15, iterations: int = 20, seed: int = 0) -> None:
         self.dim = 0 if dim == 0 else ranking.check_k(dim, "dim")
         self.l2 = above("l2", l2, 0)
         self.iterations = ranking.check_k(iterations, "iterations")
