@@ -94,16 +94,19 @@ def k_core(data: Data, user: int = 5, item: int = 5) -> Data:
         if isinstance(least, bool) or not isinstance(least, (int, np.integer)) or least < 0:
             raise ParameterError(f"{name}={least!r}: give a whole number that is not negative")
     events = data.interactions if isinstance(data, Dataset) else data
-    keys = np.unique(events.keys())
-    while len(keys):
-        users, items = np.divmod(keys, events.n_items)
+    keys, pair = np.unique(events.keys(), return_inverse=True)
+    left = np.arange(len(keys))  # pairs that are still there
+    while len(left):
+        users, items = np.divmod(keys[left], events.n_items)
         enough = (np.bincount(users)[users] >= user) & (np.bincount(items)[items] >= item)
         if enough.all():
             break
-        keys = keys[enough]
-    if not len(keys):
+        left = left[enough]
+    if not len(left):
         raise DataError(f"no core with {user} items a user and {item} users an item: nothing is left; ask for less")
-    events = events.select(np.isin(events.keys(), keys))
+    stays = np.zeros(len(keys), dtype=bool)
+    stays[left] = True
+    events = events.select(stays[pair])
     return _only_present(data, events) if isinstance(data, Dataset) else events
 
 

