@@ -1,0 +1,113 @@
+"""What the benchmark scripts share: data by name or path, configurations, results, and the machine they ran on."""
+
+from __future__ import annotations
+
+import datetime
+import importlib.metadata
+import json
+import os
+import platform
+import statistics
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pandas as pd
+import yaml
+
+import mmrec_lib as mm
+from mmrec_lib.data import Split
+from mmrec_lib.training.loop import write_atomically
+
+TRIAL_COLUMNS = ("value", "seconds", "state", "best_epoch", "error")  # of the library's search; the rest are parameters
+HERE = Path(__file__).resolve().parent
+
+
+def root() -> Path:
+    """The folder with ``configs`` and ``results``: this one, or ``$MMREC_BENCHMARKS`` (tests write elsewhere)."""
+    return Path(os.environ.get("MMREC_BENCHMARKS", HERE))
+
+
+def load_split(data: str) -> tuple[str, Split]:
+    """Short name and split: ``ml-100k`` (random within users, 80/10/10, seed 0), or a benchmark folder's own split."""
+    if data in mm.datasets.available():
+        return data, mm.data.split(mm.datasets.load(data), "random", seed=0)
+    dataset, split, _ = mm.datasets.load_benchmark(data)
+    return dataset.name, split
+
+
+def read_configs(name: str) -> dict[str, dict]:
+    """Model name to tuned parameters of a data set; empty when nothing was tuned yet."""
+    path = root() / "configs" / f"{name}.yml"
+    return yaml.safe_load(path.read_text(encoding="utf-8")) if path.exists() else {}
+
+
+def write_config(name: str, model: str, params: dict) -> None:
+    """Put one entry into the data set's file, keeping the others, in one step."""
+    configs = read_configs(name) | {model: params}
+    text = "# Chosen on the validation part by benchmarks/tune.py: model name to parameters of mm.models.create.\n"
+    text += yaml.safe_dump({k: configs[k] for k in sorted(configs)}, sort_keys=False)
+    write_atomically(root() / "configs" / f"{name}.yml", text.encode())
+
+
+def write_trials(name: str, model: str, trials: pd.DataFrame, metric: str) -> None:
+    """Keep every trial of a search: ``results/trials/<data set>/<model>.csv``."""
+    csv = trials.assign(metric=metric).to_csv(index_label="trial", float_format="%.6g")
+    write_atomically(root() / "results" / "trials" / name / f"{model}.csv", csv.encode())
+
+
+def write_result(name: str, content: dict) -> Path:
+    """Save ``results/<name>.json`` together with machine, versions and date."""
+    path = root() / "results" / f"{name}.json"
+    write_atomically(path, json.dumps({"about": about(), **content}, indent=1, default=float).encode())
+    print(f"written: {path}")
+    return path
+
+
+def read_result(name: str) -> dict | None:
+    """The content of ``results/<name>.json``, or None when that benchmark has not been run."""
+    path = root() / "results" / f"{name}.json"
+    return json.loads(path.read_text(encoding="utf-8")) if path.exists() else None
+
+
+def about() -> dict:
+    """Date, machine, and versions of everything that is compared."""
+    packages = ("torch", "numpy", "scipy", "cornac", "implicit", "optuna")
+    versions = {"python": platform.python_version(), "mmrec-lib": mm.__version__}
+    for package in packages:
+        try:
+            versions[package] = importlib.metadata.version(package)
+        except importlib.metadata.PackageNotFoundError:
+            continue
+    return {
+        "date": datetime.date.today().isoformat(),
+        "processor": _processor(),
+        "cores": os.cpu_count(),
+        "device": mm.training.device.resolve("auto").type,
+        "versions": versions,
+    }
+
+
+def _processor() -> str:
+    cpu = Path("/proc/cpuinfo")
+    if cpu.exists():
+        names = [x.split(":", 1)[1].strip() for x in cpu.read_text().splitlines() if x.startswith("model name")]
+        if names:
+            return names[0]
+    return platform.processor() or platform.machine()
+
+
+def seconds(work: Callable[[], object], repeats: int = 3) -> float:
+    """Median wall-clock seconds of ``work()``."""
+    times = []
+    for _ in range(repeats):
+        started = time.perf_counter()
+        work()
+        times.append(time.perf_counter() - started)
+    return statistics.median(times)
+
+
+def one_line(report, metric: str) -> dict:
+    """Mean and interval of a metric, for a table."""
+    row = report.summary.loc[metric]
+    return {"mean": row["mean"], "low": row["ci_low"], "high": row["ci_high"]}

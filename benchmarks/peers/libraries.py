@@ -1,0 +1,175 @@
+"""Models of cornac and implicit with our ``fit`` and ``score``, so that one search and one evaluator serve all.
+
+Each computes its scores the way its own library does; seen items are masked by the evaluator.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+# -- cornac ---------------------------------------------------------------------------------------------------------
+
+
+def cornac_data(train):
+    """A cornac data set whose codes are ours."""
+    from cornac.data import Dataset
+
+    seen = train.to_csr().tocoo()
+    codes = (seen.row.astype(int), seen.col.astype(int), np.ones(seen.nnz))
+    users, items = ({i: i for i in range(n)} for n in train.shape)
+    return Dataset(*train.shape, users, items, codes, seed=0)
+
+
+class CornacEASE:
+    def __init__(self, lamb: float = 500.0, posB: bool = True) -> None:
+        self.params = {"lamb": lamb, "posB": posB}
+
+    def fit(self, train, features=None, valid=None):
+        from cornac.models import EASE
+
+        self.model = EASE(**self.params, verbose=False).fit(cornac_data(train))
+        return self
+
+    def score(self, users):
+        return np.asarray(self.model.U[users] @ self.model.B)
+
+
+class CornacItemKNN:
+    def __init__(self, k: int = 20, similarity: str = "cosine", weighting: str | None = None, amplify: float = 1.0):
+        self.params = {"k": k, "similarity": similarity, "weighting": weighting, "amplify": amplify}
+
+    def fit(self, train, features=None, valid=None):
+        from cornac.models import ItemKNN
+
+        self.model = ItemKNN(**self.params, num_threads=1, verbose=False).fit(cornac_data(train))
+        return self
+
+    def score(self, users):
+        return np.stack([self.model.score(int(u)) for u in users])
+
+
+class CornacBPR:
+    def __init__(self, k: int = 10, max_iter: int = 100, learning_rate: float = 0.001, lambda_reg: float = 0.01):
+        self.params = {"k": k, "max_iter": max_iter, "learning_rate": learning_rate, "lambda_reg": lambda_reg}
+
+    def fit(self, train, features=None, valid=None):
+        from cornac.models import BPR
+
+        self.model = BPR(**self.params, num_threads=1, seed=1).fit(cornac_data(train))
+        return self
+
+    def score(self, users):
+        return self.model.u_factors[users] @ self.model.i_factors.T + self.model.i_biases
+
+
+# -- implicit -------------------------------------------------------------------------------------------------------
+
+
+class ImplicitFactors:
+    """Base of implicit's factor models; ``make()`` gives the library's own."""
+
+    def __init__(self, **params) -> None:
+        self.params = params
+
+    def fit(self, train, features=None, valid=None):
+        self.model = self.make()
+        self.model.fit(train.to_csr(), show_progress=False)
+        return self
+
+    def score(self, users):
+        return self.model.user_factors[users] @ self.model.item_factors.T
+
+
+class ImplicitALS(ImplicitFactors):
+    def make(self):
+        from implicit.cpu.als import AlternatingLeastSquares
+
+        return AlternatingLeastSquares(**self.params, num_threads=1, random_state=0)
+
+
+class ImplicitBPR(ImplicitFactors):
+    def make(self):
+        from implicit.cpu.bpr import BayesianPersonalizedRanking
+
+        return BayesianPersonalizedRanking(**self.params, num_threads=1, random_state=0)
+
+
+class ImplicitNeighbours:
+    """The item-item models of implicit; ``weighting`` is none, cosine, tfidf or bm25."""
+
+    def __init__(self, weighting: str = "cosine", K: int = 20, K1: float = 1.2, B: float = 0.75) -> None:
+        self.weighting, self.K, self.own = weighting, K, {"K1": K1, "B": B} if weighting == "bm25" else {}
+
+    def fit(self, train, features=None, valid=None):
+        from implicit import nearest_neighbours as nn
+
+        classes = {
+            "none": nn.ItemItemRecommender,
+            "cosine": nn.CosineRecommender,
+            "tfidf": nn.TFIDFRecommender,
+            "bm25": nn.BM25Recommender,
+        }
+        self.model = classes[self.weighting](K=self.K, num_threads=1, **self.own)
+        self.seen = train.to_csr()
+        self.model.fit(self.seen, show_progress=False)
+        return self
+
+    def score(self, users):
+        return (self.seen[users] @ self.model.similarity).toarray()
+
+
+#: Family to peer to (class, where to look). The ranges are at least as wide as ours.
+PEERS: dict[str, dict[str, tuple[type, dict]]] = {
+    "ease": {"cornac EASE": (CornacEASE, {"lamb": ("log", 10.0, 5000.0), "posB": [True, False]})},
+    "itemknn": {
+        "cornac ItemKNN": (
+            CornacItemKNN,
+            {
+                "k": ("logint", 20, 1000),
+                "similarity": ["cosine", "pearson"],
+                "weighting": [None, "idf", "bm25"],
+                "amplify": ("float", 0.5, 3.0),
+            },
+        ),
+        "implicit item-item": (
+            ImplicitNeighbours,
+            {
+                "weighting": ["none", "cosine", "tfidf", "bm25"],
+                "K": ("logint", 20, 1000),
+                "K1": ("float", 0.1, 100.0),
+                "B": ("float", 0.0, 1.0),
+            },
+        ),
+    },
+    "als": {
+        "implicit ALS": (
+            ImplicitALS,
+            {
+                "factors": ("logint", 8, 128),
+                "regularization": ("log", 0.01, 100.0),
+                "alpha": ("log", 0.5, 100.0),
+                "iterations": ("int", 5, 40),
+            },
+        ),
+    },
+    "bpr": {
+        "cornac BPR": (
+            CornacBPR,
+            {
+                "k": ("logint", 8, 128),
+                "max_iter": ("int", 50, 400),
+                "learning_rate": ("log", 1e-3, 0.2),
+                "lambda_reg": ("log", 1e-4, 0.1),
+            },
+        ),
+        "implicit BPR": (
+            ImplicitBPR,
+            {
+                "factors": ("logint", 8, 128),
+                "iterations": ("int", 50, 400),
+                "learning_rate": ("log", 1e-3, 0.2),
+                "regularization": ("log", 1e-4, 0.1),
+            },
+        ),
+    },
+}

@@ -1,0 +1,75 @@
+"""Seconds of one training epoch, or of a fit, in RecBole. Runs in RecBole's own environment and prints JSON.
+
+    .venv-recbole/bin/python benchmarks/peers/recbole_epoch.py FOLDER BPR 2048
+
+The folder holds ``pairs.csv`` with the columns user and item (codes). EASE is fitted when the model is made.
+"""
+
+from __future__ import annotations
+
+import csv
+import json
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+EPOCHS = 3
+
+
+def main(folder: str, model_name: str, batch_size: int) -> dict:
+    import torch
+
+    torch.set_num_threads(2)
+    load = torch.load  # RecBole's own files are pickles, which newer versions of torch refuse unless told
+    torch.load = lambda *args, **kwargs: load(*args, **{"weights_only": False, **kwargs})
+
+    from recbole.config import Config
+    from recbole.data import create_dataset, data_preparation
+    from recbole.utils import get_model, get_trainer, init_seed
+
+    with tempfile.TemporaryDirectory() as scratch:
+        write_atomic_files(Path(folder) / "pairs.csv", Path(scratch) / "pairs")
+        config = Config(
+            model=model_name,
+            dataset="pairs",
+            config_dict={
+                "data_path": scratch,
+                "checkpoint_dir": scratch,
+                "load_col": {"inter": ["user_id", "item_id"]},
+                "embedding_size": 64,
+                "n_layers": 2,
+                "train_batch_size": batch_size,
+                "eval_args": {"split": {"RS": [1, 0, 0]}, "order": "RO", "group_by": None, "mode": "full"},
+                "use_gpu": False,
+                "show_progress": False,
+                "state": "ERROR",
+            },
+        )
+        init_seed(0, True)
+        dataset = create_dataset(config)
+        train, _, _ = data_preparation(config, dataset)
+        started = time.perf_counter()
+        model = get_model(model_name)(config, train.dataset)
+        making = time.perf_counter() - started
+        trainer = get_trainer(config["MODEL_TYPE"], model_name)(config, model)
+        epochs = []
+        if model_name != "EASE":
+            for epoch in range(EPOCHS):
+                started = time.perf_counter()
+                trainer._train_epoch(train, epoch)
+                epochs.append(time.perf_counter() - started)
+        return {"make": making, "epochs": epochs, "interactions": len(dataset), "torch": torch.__version__}
+
+
+def write_atomic_files(pairs: Path, folder: Path) -> None:
+    """RecBole's file format: ``pairs/pairs.inter``, separated by tabs, with types in the header."""
+    folder.mkdir()
+    with open(pairs, newline="") as source, open(folder / "pairs.inter", "w") as target:
+        target.write("user_id:token\titem_id:token\n")
+        for row in csv.DictReader(source):
+            target.write(f"{row['user']}\t{row['item']}\n")
+
+
+if __name__ == "__main__":
+    print(json.dumps(main(sys.argv[1], sys.argv[2], int(sys.argv[3]))))

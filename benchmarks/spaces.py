@@ -1,0 +1,82 @@
+"""Where to look: the hyperparameters that the search may change, by model; every search begins with the defaults."""
+
+from __future__ import annotations
+
+# Training stops early; validating every ten epochs keeps the full rankings from taking longer than the learning.
+_PAIRS = {
+    "dim": [32, 64, 128],
+    "learning_rate": ("log", 1e-3, 1e-2),
+    "l2": ("log", 1e-3, 0.3),
+    "negatives": ["uniform", "hard"],
+    "n_negatives": ("logint", 1, 8),
+    "epochs": 200,
+    "eval_every": 10,
+    "patience": 2,
+}
+
+SPACES: dict[str, dict] = {
+    "userknn": {
+        "k": ("logint", 20, 1000),
+        "similarity": ["cosine", "jaccard", "tfidf", "bm25"],
+        "shrinkage": ("log", 0.1, 100.0),
+    },
+    "itemknn": {
+        "k": ("logint", 20, 1000),
+        "similarity": ["cosine", "jaccard", "tfidf", "bm25"],
+        "shrinkage": ("log", 0.1, 3000.0),
+        "alpha": ("float", 0.2, 0.8),
+    },
+    "rp3beta": {"alpha": ("float", 0.2, 1.6), "beta": ("float", 0.0, 0.9), "k": ("logint", 20, 1000)},
+    "ease": {"l2": ("log", 10.0, 5000.0)},
+    "slim": {"l1": ("log", 0.1, 30.0), "l2": ("log", 1.0, 1000.0)},
+    "als": {
+        "dim": ("logint", 8, 128),
+        "alpha": ("log", 0.5, 100.0),
+        "l2": ("log", 0.5, 500.0),
+        "nu": ("float", 0.0, 1.0),
+    },
+    "biasedmf": {"dim": ("logint", 4, 128), "l2": ("log", 0.01, 1.0)},
+    "bpr": _PAIRS | {"batch_size": [1024, 4096]},
+    "lightgcn": _PAIRS | {"layers": [1, 2, 3]},
+    "neumf": {
+        "dim": [16, 32, 64],
+        "dropout": ("float", 0.0, 0.5),
+        "l2": ("log", 1e-3, 0.1),
+        "learning_rate": ("log", 5e-4, 5e-3),
+        "n_negatives": ("logint", 1, 8),
+        "epochs": 60,
+    },
+    "multvae": {
+        "hidden": [128, 256, 512],
+        "dim": [32, 64, 128],
+        "dropout": ("float", 0.2, 0.7),
+        "beta": ("float", 0.05, 0.6),
+        "learning_rate": ("log", 5e-4, 5e-3),
+        "epochs": 150,
+    },
+}
+
+# On the larger graphs an epoch takes seconds: fewer dimensions of search, so that a few trials are enough.
+LARGE: dict[str, dict] = {
+    "bpr": {
+        "learning_rate": ("log", 1e-3, 1e-2),
+        "l2": ("log", 0.02, 0.4),
+        "batch_size": [2048, 4096],
+        "epochs": 200,
+        "eval_every": 10,
+        "patience": 2,
+    },
+    "lightgcn": {
+        "learning_rate": ("log", 2e-3, 1e-2),
+        "l2": ("log", 0.02, 0.2),
+        "layers": [2, 3, 4],
+        "epochs": 120,
+        "eval_every": 10,
+        "patience": 2,
+    },
+}
+
+
+def space(model: str, n_interactions: int) -> dict:
+    """The space of a model for a data set of that many training interactions."""
+    return LARGE.get(model, SPACES[model]) if n_interactions > 100_000 else SPACES[model]
