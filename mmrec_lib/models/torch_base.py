@@ -202,17 +202,18 @@ class FactorRecommender(PairSampling, TorchRecommender):
         items = torch.cat([positives, negatives.flatten()])  # one gather: its gradient is as large as the whole table
         all_users, all_items = module()
         u, rows = all_users.index_select(0, users), all_items.index_select(0, items)
-        n = rows[len(users) :].view(*negatives.shape, -1)
-        positive, negative = (u * rows[: len(users)]).sum(-1), (u[:, None] * n).sum(-1)
+        p, n = rows[: len(users)], rows[len(users) :].view(*negatives.shape, -1)
+        negative = (u[:, None] * n).sum(-1)
         if self.negatives == "hard":
             negative, chosen = negative.max(dim=1, keepdim=True)
-            negatives = negatives.gather(1, chosen)
-        loss = self._rank_loss(positive, negative, positives, negatives)
+            negatives, n = negatives.gather(1, chosen), n.gather(1, chosen[..., None].expand(-1, 1, n.shape[2]))
+        loss = self._rank_loss((u * p).sum(-1), negative, positives, negatives)
         if not self.l2:
             return loss
         if all_users is not module.user:  # propagated: the penalty is on the embeddings themselves
-            u, rows = module.user.index_select(0, users), module.item.index_select(0, items)
-        return loss + self.l2 / 2 * (u.square().sum() + rows.square().sum()) / len(users)
+            items = torch.cat([positives, negatives.flatten()])
+            u, p, n = module.user.index_select(0, users), module.item.index_select(0, items), u.new_zeros(1)
+        return loss + self.l2 / 2 * sum(x.square().sum() for x in (u, p, n)) / len(users)
 
     def _rank_loss(self, positive: Tensor, negative: Tensor, positives: Tensor, negatives: Tensor) -> Tensor:
         if self.loss == "bpr":

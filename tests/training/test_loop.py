@@ -85,7 +85,7 @@ def test_validation_sees_evaluation_mode_and_training_goes_on_in_training_mode()
 @pytest.mark.parametrize("bad", [float("nan"), float("inf")])
 def test_a_loss_that_is_not_finite_stops_with_an_explanation(bad):
     module = Point()
-    with pytest.raises(TrainingError, match="epoch 2.*learning rate"):
+    with pytest.raises(TrainingError, match=r"epoch 2.*learning rate"):
         loop.fit(module, lambda e: [1.0 if e < 2 else bad], towards(module), epochs=5)
 
 
