@@ -47,6 +47,18 @@ def drop_live_code(app, pagename, templatename, context, doctree) -> None:
     context["script_files"] = [file for file in scripts if "thebe" not in f"{file} {vars(file)}".lower()]
 
 
+#: Pages of the appendix that show every file of a folder, whatever their number.
+GATHERED = {"appendix/benchmarks": "benchmarks/results/*.md", "appendix/data_cards": "datasets/*.md"}
+
+
+def gather_files(app, docname, source) -> None:
+    """Put the tables of `make bench`, and the data cards, where their page has its mark."""
+    if docname in GATHERED:
+        names = [path.relative_to(ROOT) for path in sorted(ROOT.glob(GATHERED[docname]))]
+        parts = [f"```{{include}} ../{name}\n:heading-offset: 1\n```" for name in names]
+        source[0] = source[0].replace("<!-- gathered -->", "\n\n".join(parts))
+
+
 def number_by_chapter(app, env) -> list[str]:
     """Figures, tables, equations and exercises of chapter 4 are 4.1, 4.2, ...; those outside chapters A.1, A.2, ..."""
     for docname, kinds in env.toc_fignumbers.items():
@@ -73,6 +85,7 @@ def setup(app) -> dict:
     register_plugin("sphinxcontrib.bibtex.style.referencing", "round_author_year", RoundAuthorYear)
     app.connect("config-inited", adjust_config)
     app.connect("env-get-updated", number_by_chapter, priority=900)  # after Sphinx has counted
+    app.connect("source-read", gather_files)
     app.connect("html-page-context", drop_live_code, priority=900)
     app.connect("build-finished", copy_mathjax)
     return {"parallel_read_safe": True, "parallel_write_safe": True}
