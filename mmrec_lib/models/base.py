@@ -196,13 +196,14 @@ def load(path) -> Recommender:
     from . import create
 
     path = Path(path)
+    for file in ("model.json", "model.safetensors"):
+        if not (path / file).is_file():
+            raise ModelFileError(f"{path} holds no saved model: {file} is missing")
     try:
         header = json.loads((path / "model.json").read_text(encoding="utf-8"))
         from safetensors.numpy import load_file
 
         arrays = load_file(path / "model.safetensors")
-    except FileNotFoundError as error:
-        raise ModelFileError(f"{path} holds no saved model: {Path(error.filename).name} is missing") from None
     except Exception as error:  # json, unicode and safetensors have an error type each
         raise ModelFileError(f"{path}: the saved model is damaged ({error}); save it again") from None
     if header.get("format") != _FORMAT:

@@ -31,13 +31,13 @@ class ALS(Recommender):
     ----------
     dim : int, default 64
         Length of the vectors.
-    alpha : float, default 10
+    alpha : float, default 2
         Extra confidence in what met. Above 0.
-    l2 : float, default 50
+    l2 : float, default 20
         Above 0.
     nu : float, default 0
         0 or more: larger holds users and items with many interactions closer to zero.
-    iterations : int, default 15
+    iterations : int, default 10
         Rounds of solving for the users and then for the items.
     seed : int, default 0
 
@@ -51,10 +51,10 @@ class ALS(Recommender):
     def __init__(
         self,
         dim: int = 64,
-        alpha: float = 10.0,
-        l2: float = 50.0,
+        alpha: float = 2.0,
+        l2: float = 20.0,
         nu: float = 0.0,
-        iterations: int = 15,
+        iterations: int = 10,
         seed: int = 0,
     ) -> None:
         self.dim = ranking.check_k(dim, "dim")

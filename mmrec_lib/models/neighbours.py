@@ -75,7 +75,7 @@ class UserKNN(Recommender):
 
     Parameters
     ----------
-    k : int, default 100
+    k : int, default 50
         Neighbours kept for each user.
     similarity : {"cosine", "jaccard", "tfidf", "bm25"}, default "cosine"
     shrinkage : float, default 0
@@ -88,7 +88,7 @@ class UserKNN(Recommender):
 
     name = "userknn"
 
-    def __init__(self, k: int = 100, similarity: str = "cosine", shrinkage: float = 0.0) -> None:
+    def __init__(self, k: int = 50, similarity: str = "cosine", shrinkage: float = 0.0) -> None:
         self.k = ranking.check_k(k)
         self.similarity = one_of("similarity", similarity, SIMILARITIES)
         self.shrinkage = at_least("shrinkage", shrinkage, 0)
@@ -115,11 +115,11 @@ class RP3beta(Recommender):
 
     Parameters
     ----------
-    alpha : float, default 1
+    alpha : float, default 0.6
         Power of the transition probabilities, 0 or more: 1 is the plain walk.
     beta : float, default 0.5
         Penalty on popular items, 0 or more: 0 is none.
-    k : int, default 200
+    k : int, default 100
         Neighbours kept for each item.
 
     Attributes
@@ -130,7 +130,7 @@ class RP3beta(Recommender):
 
     name = "rp3beta"
 
-    def __init__(self, alpha: float = 1.0, beta: float = 0.5, k: int = 200) -> None:
+    def __init__(self, alpha: float = 0.6, beta: float = 0.5, k: int = 100) -> None:
         self.alpha = at_least("alpha", alpha, 0)
         self.beta = at_least("beta", beta, 0)
         self.k = ranking.check_k(k)

@@ -1,0 +1,343 @@
+"""What every recommender must do, whatever it learns: one suite, run over all registered names.
+
+``RecommenderConformance`` can be inherited elsewhere: a subclass names the models in ``names`` and, where a model
+needs other parameters to be quick, in ``quick``.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import inspect
+import json
+import types
+
+import numpy as np
+import pandas as pd
+import pytest
+
+import mmrec_lib as mm
+from mmrec_lib.errors import DataError, ModelFileError, NotFittedError, ParameterError, UnknownUserError
+
+EVERYBODY = np.arange(60)
+NEURAL = {"dim": 8, "epochs": 12, "batch_size": 64, "learning_rate": 0.05, "device": "cpu"}
+
+
+def written(names):
+    """The names whose module exists."""
+    package = importlib.util.find_spec("mmrec_lib.models").name
+    return [n for n in names if importlib.util.find_spec(f"{package}.{mm.models._REGISTRY[n][0]}")]
+
+
+@pytest.fixture(scope="session")
+def blocks(blocks):
+    """The blocks with ratings: 4 or 5 for items of the user's group, 1 or 2 for the others."""
+    own = blocks.item // 10 == blocks.user % 3
+    value = np.where(own, 4, 1) + np.arange(len(blocks)) % 2
+    return mm.data.Interactions(blocks.user, blocks.item, value, blocks.time, *blocks.shape)
+
+
+def state(model):
+    """Everything that was learned, as plain arrays."""
+    return {k: v.toarray() if hasattr(v, "toarray") else v for k, v in vars(model).items() if k.endswith("_")}
+
+
+class RecommenderConformance:
+    """The suite. ``blocks`` has three groups of users, each with items of its own; see ``conftest.py``."""
+
+    names: tuple[str, ...] = ()
+    #: Parameters that make a model quick on a few hundred interactions.
+    quick: dict[str, dict] = {}  # noqa: RUF012
+    #: A parameter out of its range for each model that has parameters to check.
+    wrong: dict[str, dict] = {}  # noqa: RUF012
+    #: Models that are not meant to find structure.
+    blind: tuple[str, ...] = ()
+
+    def pytest_generate_tests(self, metafunc):
+        if "name" in metafunc.fixturenames:
+            metafunc.parametrize("name", self.names, scope="class")
+
+    @pytest.fixture(scope="class")
+    @classmethod
+    def make(cls, name):
+        return lambda **params: mm.models.create(name, **{**cls.quick.get(name, {}), **params})
+
+    @pytest.fixture(scope="class")
+    @classmethod
+    def fitted(cls, make, blocks):
+        """Fitted once for all tests that only look."""
+        return make().fit(blocks)
+
+    @pytest.fixture
+    def odd(self, blocks):
+        """The blocks with a user (60) and an item (30) that occur in no interaction."""
+        return mm.data.Interactions(blocks.user, blocks.item, blocks.value, blocks.time, 61, 31)
+
+    # -- parameters ----------------------------------------------------------------------------------------------
+    def test_default_construction_and_parameters(self, name):
+        model = mm.models.create(name)
+        assert model.name == name
+        params = model.get_params()
+        assert list(params) == [p for p in inspect.signature(type(model).__init__).parameters if p != "self"]
+        again = mm.models.create(name, **params)
+        assert again.get_params() == params
+        assert repr(again) == repr(model)
+        json.dumps(params)  # so that they can be saved
+
+    def test_class_says_what_its_parameters_are(self, name):
+        cls = mm.models.get_class(name)
+        for param in inspect.signature(cls.__init__).parameters:
+            assert param == "self" or param in (cls.__doc__ or ""), f"{cls.__name__}: {param} is not documented"
+
+    def test_unknown_parameter(self, name):
+        with pytest.raises(ParameterError, match="no parameter 'neighbors_'"):
+            mm.models.create(name, neighbors_=3)
+
+    def test_wrong_parameter_value_is_refused_at_construction(self, name):
+        for param, value in self.wrong.get(name, {}).items():
+            with pytest.raises(ParameterError, match=param):
+                mm.models.create(name, **{param: value})
+
+    # -- fitting -------------------------------------------------------------------------------------------------
+    def test_fit_returns_self(self, make, blocks):
+        model = make()
+        assert model.fit(blocks) is model
+
+    def test_fit_does_not_change_its_input(self, make, blocks):
+        columns = ("user", "item", "value", "time")
+        before = {c: getattr(blocks, c).copy() for c in columns}
+        make().fit(blocks, valid=blocks)
+        for c in columns:
+            np.testing.assert_array_equal(getattr(blocks, c), before[c])
+
+    def test_empty_train(self, make):
+        with pytest.raises(DataError, match="no interactions"):
+            make().fit(mm.data.Interactions([], [], n_users=3, n_items=3))
+
+    def test_validation_over_other_items(self, make, blocks):
+        with pytest.raises(DataError, match="valid"):
+            make().fit(blocks, valid=mm.data.Interactions([0], [0], n_users=60, n_items=29))
+
+    def test_repeated_interactions(self, make, blocks):
+        twice = mm.data.Interactions.concat([blocks, blocks])
+        model = make().fit(twice)
+        assert np.isfinite(model.score(EVERYBODY)).all()
+        table = model.recommend(EVERYBODY, k=5)
+        assert not table.duplicated(["user", "item"]).any()
+
+    def test_one_interaction(self, make):
+        model = make().fit(mm.data.Interactions([0], [1], n_users=2, n_items=3))
+        assert np.isfinite(model.score([0, 1])).all()
+        assert set(model.recommend([0], k=3)["item"]) == {0, 2}
+
+    def test_second_fit_forgets_the_first(self, make, blocks, fitted):
+        other = mm.data.Interactions([0, 1, 2], [2, 0, 1], time=[0, 1, 2])
+        model = make().fit(other).fit(blocks)
+        np.testing.assert_array_equal(model.score(EVERYBODY), fitted.score(EVERYBODY))
+
+    # -- seeds ---------------------------------------------------------------------------------------------------
+    def test_same_seed_same_result(self, make, blocks, fitted):
+        np.random.default_rng().normal(size=3)
+        np.random.seed(7)  # noqa: NPY002  a global state that must not matter
+        again = make().fit(blocks)
+        assert state(again).keys() == state(fitted).keys()
+        np.testing.assert_array_equal(again.score(EVERYBODY), fitted.score(EVERYBODY))
+
+    def test_other_seed_other_result(self, make, blocks, fitted):
+        if "seed" not in fitted.get_params():
+            pytest.skip("no seed")
+        assert (make(seed=1).fit(blocks).score(EVERYBODY) != fitted.score(EVERYBODY)).any()
+
+    # -- scores --------------------------------------------------------------------------------------------------
+    def test_scores_are_finite_float32(self, fitted):
+        scores = fitted.score([3, 1, 3])
+        assert scores.dtype == np.float32
+        assert scores.shape == (3, 30)
+        assert np.isfinite(scores).all()
+        np.testing.assert_array_equal(scores[0], scores[2])
+
+    def test_scores_do_not_depend_on_who_else_is_asked(self, fitted):
+        together = fitted.score(EVERYBODY)
+        alone = np.concatenate([fitted.score([u]) for u in EVERYBODY[::7]])
+        np.testing.assert_allclose(together[::7], alone, rtol=1e-4, atol=1e-6)
+        np.testing.assert_allclose(fitted.score(EVERYBODY[::-1])[::-1], together, rtol=1e-4, atol=1e-6)
+
+    def test_scores_can_be_changed_without_harm(self, fitted):
+        before = fitted.score([0, 1])
+        scores = np.array(before)
+        mutable = fitted.score([0, 1])
+        if mutable.flags.writeable:
+            mutable[:] = -1
+        np.testing.assert_array_equal(fitted.score([0, 1]), scores)
+
+    def test_no_users(self, fitted):
+        assert fitted.score([]).shape == (0, 30)
+        table = fitted.recommend([], k=3)
+        assert len(table) == 0
+        assert list(table.columns) == ["user", "item", "rank", "score"]
+
+    def test_user_without_history(self, make, odd):
+        model = make().fit(odd)
+        scores = model.score([60])[0]
+        assert np.isfinite(scores).all()
+        if not model.scores_new_users:
+            np.testing.assert_allclose(scores, model.popularity_ / model.popularity_.sum(), rtol=1e-6)
+        assert len(model.recommend([60], k=5)) == 5
+
+    def test_item_without_history(self, make, odd):
+        model = make().fit(odd)
+        scores = model.score(np.arange(61))
+        assert scores.shape == (61, 31)
+        assert np.isfinite(scores).all()
+
+    @pytest.mark.parametrize("users", [[60], [-1], [0, 1000]])
+    def test_unknown_user(self, fitted, users):
+        for ask in (fitted.score, fitted.recommend):
+            with pytest.raises(UnknownUserError, match="codes 0 to 59"):
+                ask(users)
+
+    def test_users_must_be_codes(self, fitted):
+        for users in ([0.5], ["anna"], [[0, 1]]):
+            with pytest.raises(ParameterError):
+                fitted.score(users)
+
+    def test_not_fitted(self, make, tmp_path):
+        for ask in (lambda m: m.score([0]), lambda m: m.recommend([0]), lambda m: m.save(tmp_path / "m")):
+            with pytest.raises(NotFittedError):
+                ask(make())
+        assert not list(tmp_path.iterdir())
+
+    # -- recommendations -----------------------------------------------------------------------------------------
+    def test_recommend(self, fitted):
+        users = [5, 2]
+        table = fitted.recommend(users, k=4)
+        assert isinstance(table, pd.DataFrame)
+        assert list(table.columns) == ["user", "item", "rank", "score"]
+        assert table["user"].tolist() == [5] * 4 + [2] * 4
+        assert table["rank"].tolist() == [1, 2, 3, 4] * 2
+        for i, user in enumerate(users):
+            mine = table[table["user"] == user]
+            assert mine["score"].is_monotonic_decreasing
+            scores = fitted.score(users)[i]
+            np.testing.assert_array_equal(mine["score"], scores[mine["item"]])
+            left = np.setdiff1d(np.arange(30), np.append(mine["item"], fitted.seen_[[user]].indices))
+            assert scores[left].max() <= mine["score"].min()
+
+    def test_seen_items_are_left_out_unless_wanted(self, fitted, blocks):
+        unseen = fitted.recommend(EVERYBODY, k=30)
+        seen = set(zip(blocks.user.tolist(), blocks.item.tolist(), strict=True))
+        assert not seen & set(zip(unseen["user"], unseen["item"], strict=True))
+        assert len(unseen) == 60 * 30 - len(seen)
+        everything = fitted.recommend(EVERYBODY, k=30, exclude_seen=False)
+        assert len(everything) == 60 * 30
+        assert seen <= set(zip(everything["user"], everything["item"], strict=True))
+
+    def test_k_larger_than_the_catalogue(self, fitted):
+        table = fitted.recommend([0], k=1000, exclude_seen=False)
+        assert sorted(table["item"]) == list(range(30))
+
+    @pytest.mark.parametrize("k", [0, -1, 2.5])
+    def test_bad_k(self, fitted, k):
+        with pytest.raises(ParameterError, match="k="):
+            fitted.recommend([0], k=k)
+
+    def test_finds_the_items_of_the_users_group(self, name, fitted, blocks):
+        """The four items of the own group that the user has not met: at most one in eight by popularity."""
+        if name in self.blind:
+            pytest.skip("does not look at the person")
+
+        def share(model):
+            table = model.recommend(EVERYBODY, k=4)
+            return (table["item"] // 10 == table["user"] % 3).mean()
+
+        popular = share(mm.models.create("popularity").fit(blocks))
+        assert popular < 0.3  # so that the claim below says something
+        assert share(fitted) > max(0.6, 2 * popular)
+
+    # -- saving --------------------------------------------------------------------------------------------------
+    def test_save_and_load(self, fitted, tmp_path):
+        path = fitted.save(tmp_path / "model")
+        assert sorted(p.name for p in path.iterdir()) == ["model.json", "model.safetensors"]
+        model = mm.models.load(path)
+        assert type(model) is type(fitted)
+        assert model.get_params() == fitted.get_params()
+        np.testing.assert_array_equal(model.score(EVERYBODY), fitted.score(EVERYBODY))
+        pd.testing.assert_frame_equal(model.recommend([4, 9], k=5), fitted.recommend([4, 9], k=5))
+
+    def test_save_replaces_an_older_model(self, make, fitted, odd, tmp_path):
+        make().fit(odd).save(tmp_path / "model")
+        fitted.save(tmp_path / "model")
+        assert [p.name for p in tmp_path.iterdir()] == ["model"]
+        np.testing.assert_array_equal(mm.models.load(tmp_path / "model").score([7]), fitted.score([7]))
+
+    def test_failed_save_keeps_the_older_model(self, fitted, tmp_path, monkeypatch):
+        fitted.save(tmp_path / "model")
+
+        def full_disk(self, folder):
+            (folder / "model.json").write_text("{")
+            raise OSError(28, "No space left on device")
+
+        monkeypatch.setattr(type(fitted), "_write", full_disk)
+        with pytest.raises(OSError, match="No space"):
+            fitted.save(tmp_path / "model")
+        assert [p.name for p in tmp_path.iterdir()] == ["model"]
+        np.testing.assert_array_equal(mm.models.load(tmp_path / "model").score([7]), fitted.score([7]))
+
+    def test_save_does_not_replace_what_is_no_model(self, fitted, tmp_path):
+        (tmp_path / "thesis.txt").write_text("three years of work")
+        with pytest.raises(ModelFileError, match="no saved model"):
+            fitted.save(tmp_path)
+        assert (tmp_path / "thesis.txt").exists()
+
+    @pytest.mark.parametrize("file", ["model.json", "model.safetensors"])
+    def test_missing_or_damaged_file(self, fitted, tmp_path, file):
+        path = fitted.save(tmp_path / "model")
+        good = (path / file).read_bytes()
+        (path / file).write_bytes(good[: len(good) // 2])
+        with pytest.raises(ModelFileError, match="damaged"):
+            mm.models.load(path)
+        (path / file).unlink()
+        with pytest.raises(ModelFileError, match=f"{file} is missing"):
+            mm.models.load(path)
+
+    def test_other_format(self, fitted, tmp_path):
+        path = fitted.save(tmp_path / "model")
+        header = json.loads((path / "model.json").read_text())
+        header["format"] = 99
+        (path / "model.json").write_text(json.dumps(header))
+        with pytest.raises(ModelFileError, match="format 99"):
+            mm.models.load(path)
+
+
+class TestAllModels(RecommenderConformance):
+    names = written(mm.models.available())
+    quick = types.MappingProxyType(
+        {
+            "als": {"dim": 4, "l2": 2},
+            "biasedmf": {"dim": 2},
+            "ease": {"l2": 5},
+            "slim": {"l1": 0.5, "l2": 2},
+            "bpr": NEURAL,
+            "multvae": {**NEURAL, "hidden": 32},
+            "neumf": {**NEURAL, "layers": [16]},
+            "lightgcn": NEURAL,
+            "lightgat": NEURAL,
+        }
+    )
+    wrong = types.MappingProxyType(
+        {
+            "popularity": {"half_life_days": 0},
+            "userknn": {"k": 0, "shrinkage": -1, "similarity": "sine"},
+            "itemknn": {"k": 0, "shrinkage": -1, "similarity": "sine"},
+            "rp3beta": {"k": 0, "alpha": -1},
+            "ease": {"l2": -1},
+            "slim": {"l1": -1, "l2": -1, "iterations": 0},
+            "als": {"dim": 0, "l2": -1, "alpha": -1},
+            "biasedmf": {"dim": -1, "l2": -1},
+            "bpr": {"dim": 0, "l2": -1, "epochs": 0},
+            "multvae": {"dim": 0, "hidden": 0, "epochs": 0},
+            "neumf": {"dim": 0, "layers": [], "epochs": 0},
+            "lightgcn": {"dim": 0, "l2": -1, "epochs": 0},
+            "lightgat": {"dim": 0, "l2": -1, "epochs": 0},
+        }
+    )
+    blind = ("random", "popularity")
