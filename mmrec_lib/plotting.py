@@ -1,8 +1,8 @@
 """The book's look, one place: a style that reads on light and dark pages, and the few plots that chapters share.
 
 Figures have no background, and their ink is a middle grey with a contrast of about 4:1 on white as on near-black.
-The palette follows the one that Wong (2011) recommends, shifted so that each colour has at least 3:1 on both backgrounds and stays
-apart from the others for readers with red-green colour blindness.
+The palette follows the one that Wong (2011) recommends, shifted so that each colour has at least 3:1 on both
+backgrounds and stays apart from the others for readers with red-green colour blindness.
 
 >>> import mmrec_lib as mm
 >>> mm.plotting.use_style()
@@ -32,10 +32,10 @@ INK = "#777b84"
 #: Data, by name; the order is the order of use.
 COLOURS = {
     "blue": "#1f80c0",
-    "orange": "#d4661f",
+    "orange": "#c24e10",
     "green": "#149873",
     "purple": "#b765a8",
-    "gold": "#b28600",
+    "gold": "#b58900",
     "grey": "#868b95",
 }
 _CJK_FONTS = ("Noto Sans CJK SC", "Noto Sans SC", "WenQuanYi Micro Hei", "PingFang SC", "Microsoft YaHei")
