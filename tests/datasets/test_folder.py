@@ -225,7 +225,7 @@ def test_the_example_of_the_data_card_can_be_loaded(tmp_path):
     card = Path(mm.__file__).parents[1] / "datasets" / "own-catalogue.md"
     for block in card.read_text(encoding="utf-8").split("```")[1::2]:
         kind, _, content = block.partition("\n")
-        if kind.startswith("csv "):
+        if kind.startswith("text "):
             (tmp_path / kind.split()[1]).write_text(content, encoding="utf-8")
     put(tmp_path, "image/mug-blue.jpg", "audio/bell.ogg")
     data = mm.datasets.load_folder(tmp_path)
