@@ -21,7 +21,9 @@ def tables(draw):
     return Interactions(draw(codes), draw(codes), np.arange(n), draw(times), n_users=9, n_items=9)
 
 
-shares = st.sampled_from([(0.8, 0.1, 0.1), (0.6, 0.2, 0.2), (0.5, 0.5, 0.0), (0.7, 0.0, 0.3), (0.05, 0.9, 0.05)])
+shares = st.sampled_from(
+    [(0.8, 0.1, 0.1), (0.6, 0.2, 0.2), (0.5, 0.5, 0.0), (0.7, 0.0, 0.3), (0.05, 0.9, 0.05), (0.05, 0.05, 0.9)]
+)
 
 
 def divide(events, how, fractions, seed=0):
