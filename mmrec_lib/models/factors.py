@@ -31,7 +31,7 @@ class ALS(Recommender):
     ----------
     dim : int, default 64
         Length of the vectors.
-    alpha : float, default 2
+    alpha : float, default 1
         Extra confidence in what met. Above 0.
     l2 : float, default 20
         Above 0.
@@ -51,7 +51,7 @@ class ALS(Recommender):
     def __init__(
         self,
         dim: int = 64,
-        alpha: float = 2.0,
+        alpha: float = 1.0,
         l2: float = 20.0,
         nu: float = 0.0,
         iterations: int = 10,
