@@ -58,7 +58,7 @@ def test_nu_holds_the_frequent_closer_to_zero():
 
 
 def test_fold_in_gives_the_vectors_of_training(blocks):
-    model = mm.models.create("als", dim=8, alpha=4, l2=2).fit(blocks)
+    model = mm.models.create("als", dim=4, alpha=4, l2=2).fit(blocks)
     np.testing.assert_allclose(model.fold_in(model.seen_[[5, 40]]), model.user_factors_[[5, 40]], rtol=1e-4, atol=1e-6)
     stranger = sparse.csr_matrix(np.isin(np.arange(30), [0, 1, 2, 3, 4])[None].astype(np.float32))
     scores = model.fold_in(stranger) @ model.item_factors_.T
