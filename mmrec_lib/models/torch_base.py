@@ -283,9 +283,12 @@ def _attribute(name: str) -> str:
 
 
 class Embeddings(nn.Module):
-    """A vector for each user and each item, normally distributed at first with standard deviation ``scale``."""
+    """A vector for each user and each item, normally distributed at first with standard deviation ``scale``.
 
-    def __init__(self, n_users: int, n_items: int, dim: int, scale: float = 0.1) -> None:
+    Start small: what is left of the random start is noise in the ranking of those who were seldom seen.
+    """
+
+    def __init__(self, n_users: int, n_items: int, dim: int, scale: float = 0.03) -> None:
         super().__init__()
         self.user = nn.Parameter(torch.randn(n_users, dim) * scale)
         self.item = nn.Parameter(torch.randn(n_items, dim) * scale)
