@@ -12,7 +12,7 @@ import argparse
 import inspect
 
 import common
-from spaces import SPACES, space
+from spaces import SPACES, space, start
 
 import mmrec_lib as mm
 from mmrec_lib.data import Split
@@ -28,7 +28,7 @@ def fixed(model: str, split: Split, metric: str, seed: int) -> dict:
 def search(name: str, split: Split, model: str, trials: int, metric: str, seed: int, timeout: float | None = None):
     """Search one model's parameters; returns the library's ``SearchResult``. Finished trials are not repeated."""
     cls = mm.models.get_class(model)
-    defaults = {k: p.default for k, p in inspect.signature(cls).parameters.items()}
+    first = {k: p.default for k, p in inspect.signature(cls).parameters.items()} | start(model, len(split.train))
     where = space(model, len(split.train)) | fixed(model, split, metric, seed)
     evaluate = None
     if model == "biasedmf":  # predicts ratings, so it is judged by its error
@@ -47,7 +47,7 @@ def search(name: str, split: Split, model: str, trials: int, metric: str, seed: 
         timeout=timeout,
         evaluate=evaluate,
         path=common.root() / "results" / "tmp" / f"{name}-{model}-{metric}.json",
-        start={k: _within(v, where.get(k)) for k, v in defaults.items()},
+        start={k: _within(v, where[k]) for k, v in first.items() if k in where},
     )
     common.write_trials(name, model, result.trials, metric)
     return result
@@ -56,14 +56,17 @@ def search(name: str, split: Split, model: str, trials: int, metric: str, seed: 
 def keep(name: str, model: str, result) -> None:
     """Write the best parameters into the data set's configurations, floats to four digits."""
     params = {k: float(f"{v:.4g}") if isinstance(v, float) else v for k, v in result.best_params.items()}
+    params.pop("seed", None)  # whoever makes the model chooses it
     if result.best_epoch is not None:
         params["epochs"] = result.best_epoch  # the same model, whether or not validation is at hand to stop it
     common.write_config(name, model, params)
 
 
 def _within(default, entry):
-    """A default, moved to the nearest end of the searched range if it lies outside (no shrinkage, on a log scale)."""
-    return min(max(default, entry[1]), entry[2]) if isinstance(entry, tuple) else default
+    """A default, moved into what is searched if it lies outside (as does no shrinkage, on a log scale)."""
+    if isinstance(entry, list):
+        return default if default in entry else entry[0]
+    return min(max(default, entry[1]), entry[2]) if isinstance(entry, tuple) else entry
 
 
 def main() -> None:
@@ -80,7 +83,7 @@ def main() -> None:
         result = search(name, split, model, args.trials, args.metric, args.seed, args.timeout)
         keep(name, model, result)
         print(
-            f"{name} {model}: {result.best_value:.4f} (defaults {result.trials['value'].iloc[0]:.4f}) after "
+            f"{name} {model}: {result.best_value:.4f} (first trial {result.trials['value'].iloc[0]:.4f}) after "
             f"{len(result.trials)} trials, {result.trials['seconds'].sum():.0f} s: {result.best_params}",
             flush=True,
         )

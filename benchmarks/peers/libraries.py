@@ -11,54 +11,71 @@ import numpy as np
 
 
 def cornac_data(train):
-    """A cornac data set whose codes are ours."""
+    """A cornac data set, and the items that it knows: those of the training part, as cornac's own readers have it.
+
+    Users keep their codes; an item's code there is its place in the returned array.
+    """
     from cornac.data import Dataset
 
     seen = train.to_csr().tocoo()
-    codes = (seen.row.astype(int), seen.col.astype(int), np.ones(seen.nnz))
-    users, items = ({i: i for i in range(n)} for n in train.shape)
-    return Dataset(*train.shape, users, items, codes, seed=0)
+    known, items = np.unique(seen.col, return_inverse=True)
+    codes = (seen.row.astype(int), items, np.ones(seen.nnz))
+    sizes = (train.n_users, len(known))
+    return Dataset(*sizes, *({i: i for i in range(n)} for n in sizes), codes, seed=0), known
 
 
-class CornacEASE:
+class CornacModel:
+    """Base of cornac's models; ``make()`` gives the library's own, ``known_scores(users)`` what it thinks."""
+
+    def fit(self, train, features=None, valid=None):
+        data, self.known = cornac_data(train)
+        self.n_items = train.n_items
+        self.model = self.make()
+        self.model.fit(data)
+        return self
+
+    def score(self, users):
+        scores = np.full((len(users), self.n_items), -np.inf, np.float32)  # what it does not know comes last
+        scores[:, self.known] = self.known_scores(users)
+        return scores
+
+
+class CornacEASE(CornacModel):
     def __init__(self, lamb: float = 500.0, posB: bool = True) -> None:
         self.params = {"lamb": lamb, "posB": posB}
 
-    def fit(self, train, features=None, valid=None):
+    def make(self):
         from cornac.models import EASE
 
-        self.model = EASE(**self.params, verbose=False).fit(cornac_data(train))
-        return self
+        return EASE(**self.params, verbose=False)
 
-    def score(self, users):
-        return np.asarray(self.model.U[users] @ self.model.B)
+    def known_scores(self, users):
+        return self.model.U[users] @ self.model.B
 
 
-class CornacItemKNN:
+class CornacItemKNN(CornacModel):
     def __init__(self, k: int = 20, similarity: str = "cosine", weighting: str | None = None, amplify: float = 1.0):
         self.params = {"k": k, "similarity": similarity, "weighting": weighting, "amplify": amplify}
 
-    def fit(self, train, features=None, valid=None):
+    def make(self):
         from cornac.models import ItemKNN
 
-        self.model = ItemKNN(**self.params, num_threads=1, verbose=False).fit(cornac_data(train))
-        return self
+        return ItemKNN(**self.params, num_threads=1, verbose=False)
 
-    def score(self, users):
-        return np.stack([self.model.score(int(u)) for u in users])
+    def known_scores(self, users):
+        return np.nan_to_num(np.stack([self.model.score(int(u)) for u in users]))
 
 
-class CornacBPR:
+class CornacBPR(CornacModel):
     def __init__(self, k: int = 10, max_iter: int = 100, learning_rate: float = 0.001, lambda_reg: float = 0.01):
         self.params = {"k": k, "max_iter": max_iter, "learning_rate": learning_rate, "lambda_reg": lambda_reg}
 
-    def fit(self, train, features=None, valid=None):
+    def make(self):
         from cornac.models import BPR
 
-        self.model = BPR(**self.params, num_threads=1, seed=1).fit(cornac_data(train))
-        return self
+        return BPR(**self.params, num_threads=1, seed=1)
 
-    def score(self, users):
+    def known_scores(self, users):
         return self.model.u_factors[users] @ self.model.i_factors.T + self.model.i_biases
 
 
@@ -110,7 +127,7 @@ class ImplicitNeighbours:
             "bm25": nn.BM25Recommender,
         }
         self.model = classes[self.weighting](K=self.K, num_threads=1, **self.own)
-        self.seen = train.to_csr()
+        self.seen = train.to_csr().astype(np.float64)  # its compiled code knows no other type
         self.model.fit(self.seen, show_progress=False)
         return self
 
