@@ -8,7 +8,7 @@ BIN := $(ENV)/bin
 READY := $(ENV)/.mmrec-ready
 PYTEST := $(BIN)/python -m pytest -q
 NBVAL := --nbval-lax --nbval-current-env --nbval-sanitize-with tests/book/nbval_sanitize.cfg --nbval-cell-timeout=600
-DATA := import mmrec_lib as mm; [print(mm.datasets.load(name)) for name in ("ml-100k", "stamps")]
+OBTAIN := import mmrec_lib as mm; [print(mm.datasets.load(name)) for name in ("ml-100k", "stamps")]
 export OMP_NUM_THREADS = 1
 export PATH := $(abspath $(BIN)):$(PATH)
 
@@ -27,7 +27,7 @@ $(READY): pyproject.toml constraints.txt tools/system_packages.sh
 	touch $@
 
 data: setup  ## obtain the data sets of the book (into datasets/.cache)
-	$(BIN)/python -c '$(DATA)'
+	$(BIN)/python -c '$(OBTAIN)'
 
 book: setup  ## build the HTML book into _build/html
 	$(BIN)/python tools/get_mathjax.py && $(BIN)/jupyter-book build . --all -n -W --keep-going --quiet
@@ -57,8 +57,11 @@ lab: data  ## open the chapters in JupyterLab
 links: setup  ## write the set-up cells anew after a change of repository.url in _config.yml
 	$(BIN)/python tools/notebooks.py setup
 
-bench: data  ## run the comparisons with other libraries and write their tables
-	$(BIN)/python -m pip install --quiet -c constraints.txt -e '.[bench]' && $(BIN)/python -m benchmarks
+bench: data $(if $(DATA),.venv-recbole)  ## compare with other libraries on ml-100k; DATA=folder of Amazon Baby for the rest
+	$(BIN)/python -m pip install --quiet -c constraints.txt -e '.[bench]' && $(BIN)/python benchmarks $(DATA)
+
+.venv-recbole:
+	$(PYTHON) -m venv $@ && $@/bin/python -m pip install --quiet -r benchmarks/recbole-requirements.txt || (rm -rf $@; false)
 
 clean:      ## remove what was built; keep .venv and the data
 	rm -rf _build .pytest_cache .ruff_cache .import_linter_cache .hypothesis build dist

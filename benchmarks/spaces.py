@@ -4,9 +4,9 @@ from __future__ import annotations
 
 # Training stops early; validating every ten epochs keeps the full rankings from taking longer than the learning.
 _PAIRS = {
-    "dim": [32, 64, 128],
+    "dim": [32, 64],
     "learning_rate": ("log", 2e-3, 1e-2),
-    "l2": ("log", 1e-3, 0.1),
+    "l2": ("log", 2e-3, 0.05),
     "negatives": ["uniform", "hard"],
     "n_negatives": [1, 2, 4],
     "epochs": 150,
@@ -36,23 +36,27 @@ SPACES: dict[str, dict] = {
         "nu": ("float", 0.0, 1.0),
     },
     "biasedmf": {"dim": ("logint", 4, 128), "l2": ("log", 0.01, 1.0)},
-    "bpr": _PAIRS | {"batch_size": [2048, 4096]},
+    "bpr": _PAIRS | {"batch_size": 4096},
     "lightgcn": _PAIRS | {"layers": [1, 2, 3]},
     "neumf": {
-        "dim": [16, 32, 64],
+        "dim": [16, 32],
         "dropout": ("float", 0.0, 0.5),
         "l2": ("log", 1e-3, 0.1),
-        "learning_rate": ("log", 5e-4, 5e-3),
-        "n_negatives": ("logint", 1, 8),
-        "epochs": 60,
+        "learning_rate": ("log", 1e-3, 1e-2),
+        "n_negatives": [1, 2, 4],
+        "epochs": 40,
+        "eval_every": 4,
+        "patience": 2,
     },
     "multvae": {
-        "hidden": [128, 256, 512],
+        "hidden": [128, 256],
         "dim": [32, 64, 128],
         "dropout": ("float", 0.2, 0.7),
         "beta": ("float", 0.05, 0.6),
         "learning_rate": ("log", 5e-4, 5e-3),
-        "epochs": 150,
+        "epochs": 120,
+        "eval_every": 5,
+        "patience": 4,
     },
 }
 
@@ -79,7 +83,7 @@ LARGE: dict[str, dict] = {
 }
 LARGE_START: dict[str, dict] = {
     "bpr": {"learning_rate": 2e-3, "l2": 0.1, "batch_size": 4096},
-    "lightgcn": {"learning_rate": 5e-3, "l2": 0.04, "layers": 3},
+    "lightgcn": {"learning_rate": 5e-3, "l2": 0.02, "layers": 3},
 }
 
 
