@@ -6,7 +6,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from .torch_base import ModuleRecommender, number, whole
+from .checks import at_least, whole
+from .torch_base import ModuleRecommender
 
 
 class MultVAE(ModuleRecommender):
@@ -46,9 +47,9 @@ class MultVAE(ModuleRecommender):
         metric: str = "ndcg@20", eval_every: int = 5, patience: int = 5, seed: int = 0, device: str = "auto",
     ) -> None:  # fmt: skip
         super().__init__(epochs, batch_size, learning_rate, weight_decay, metric, eval_every, patience, seed, device)
-        self.hidden, self.dim = whole(hidden, "hidden"), whole(dim, "dim")
-        self.dropout, self.beta = number(dropout, "dropout", below=1), number(beta, "beta")
-        self.annealing_epochs = whole(annealing_epochs, "annealing_epochs", least=0)
+        self.hidden, self.dim = whole("hidden", hidden), whole("dim", dim)
+        self.dropout, self.beta = at_least("dropout", dropout, 0, below=1), at_least("beta", beta, 0)
+        self.annealing_epochs = whole("annealing_epochs", annealing_epochs, least=0)
 
     def _module(self):
         return VAE(self.n_items_, self.hidden, self.dim, self.dropout)

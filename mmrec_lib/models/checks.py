@@ -4,15 +4,23 @@ from __future__ import annotations
 
 import math
 from collections.abc import Collection
-from numbers import Real
+from numbers import Integral, Real
 
 from ..errors import ParameterError
 
 
-def at_least(name: str, value: float, low: float) -> float:
-    """A finite number of at least ``low``."""
-    if not _is_number(value) or value < low:
-        raise ParameterError(f"{name}={value!r}: give a number of at least {low:g}")
+def whole(name: str, value: int, least: int = 1) -> int:
+    """A whole number of at least ``least``."""
+    if isinstance(value, bool) or not isinstance(value, Integral) or value < least:
+        raise ParameterError(f"{name}={value!r}: give a whole number of at least {least}")
+    return int(value)
+
+
+def at_least(name: str, value: float, low: float, below: float = math.inf) -> float:
+    """A finite number of at least ``low``, and smaller than ``below``."""
+    if not _is_number(value) or not low <= value < below:
+        limit = "" if math.isinf(below) else f" and below {below:g}"
+        raise ParameterError(f"{name}={value!r}: give a number of at least {low:g}{limit}")
     return value
 
 

@@ -6,7 +6,8 @@ import torch
 from torch import Tensor, nn
 
 from ..training.graph import SparseMatrix, WeightedEdges, normalise
-from .torch_base import Embeddings, FactorRecommender, whole
+from .checks import whole
+from .torch_base import Embeddings, FactorRecommender
 
 
 class LightGCN(FactorRecommender):
@@ -46,7 +47,7 @@ class LightGCN(FactorRecommender):
             weight_decay=weight_decay, metric=metric, eval_every=eval_every, patience=patience, seed=seed,
             device=device,
         )  # fmt: skip
-        self.layers = whole(layers, "layers")
+        self.layers = whole("layers", layers)
 
     def _build(self, train, features):
         graph = SparseMatrix(normalise(self.seen_), self._device)
@@ -120,8 +121,8 @@ class LightGAT(FactorRecommender):
             weight_decay=weight_decay, metric=metric, eval_every=eval_every, patience=patience, seed=seed,
             device=device,
         )  # fmt: skip
-        self.layers = whole(layers, "layers")
-        self.attention_dim = whole(attention_dim, "attention_dim")
+        self.layers = whole("layers", layers)
+        self.attention_dim = whole("attention_dim", attention_dim)
 
     def _build(self, train, features):
         return Attentive(self.seen_, self.dim, self.layers, self.attention_dim, self._device)

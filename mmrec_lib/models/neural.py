@@ -10,7 +10,8 @@ from torch import Tensor, nn
 
 from ..errors import ParameterError
 from ..training import losses
-from .torch_base import ModuleRecommender, PairSampling, number, one_of, whole
+from .checks import at_least, one_of, whole
+from .torch_base import ModuleRecommender, PairSampling
 
 
 class NeuMF(PairSampling, ModuleRecommender):
@@ -51,13 +52,13 @@ class NeuMF(PairSampling, ModuleRecommender):
         patience: int = 3, seed: int = 0, device: str = "auto",
     ) -> None:  # fmt: skip
         super().__init__(epochs, batch_size, learning_rate, weight_decay, metric, eval_every, patience, seed, device)
-        self.dim = whole(dim, "dim")
-        self.layers = [whole(width, "layers") for width in layers]
+        self.dim = whole("dim", dim)
+        self.layers = [whole("layers", width) for width in layers]
         if not self.layers:
             raise ParameterError("layers=(): give the width of at least one hidden layer")
-        self.dropout, self.l2 = number(dropout, "dropout", below=1), number(l2, "l2")
-        self.negatives = one_of(negatives, ("uniform", "popularity"), "negatives")
-        self.n_negatives = whole(n_negatives, "n_negatives")
+        self.dropout, self.l2 = at_least("dropout", dropout, 0, below=1), at_least("l2", l2, 0)
+        self.negatives = one_of("negatives", negatives, ("uniform", "popularity"))
+        self.n_negatives = whole("n_negatives", n_negatives)
 
     def _module(self):
         return NeuMFNetwork(self.n_users_, self.n_items_, self.dim, self.layers, self.dropout)

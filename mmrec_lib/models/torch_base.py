@@ -9,12 +9,13 @@ import pandas as pd
 import torch
 from torch import Tensor, nn
 
-from ..errors import DataError, ParameterError
+from ..errors import DataError
 from ..training import device as devices
 from ..training import loop, losses
 from ..training.sampling import NegativeSampler
 from ..training.validation import Validator, parse_metric
 from .base import Recommender
+from .checks import above, at_least, one_of, whole
 
 
 class TorchRecommender(Recommender):
@@ -59,15 +60,15 @@ class TorchRecommender(Recommender):
         self, epochs, batch_size, learning_rate, weight_decay=0.0, metric="ndcg@20", eval_every=5, patience=5, seed=0,
         device="auto",
     ) -> None:  # fmt: skip
-        self.epochs = whole(epochs, "epochs")
-        self.batch_size = whole(batch_size, "batch_size")
-        self.learning_rate = number(learning_rate, "learning_rate", above=True)
-        self.weight_decay = number(weight_decay, "weight_decay")
-        self.eval_every = whole(eval_every, "eval_every")
-        self.patience = whole(patience, "patience")
+        self.epochs = whole("epochs", epochs)
+        self.batch_size = whole("batch_size", batch_size)
+        self.learning_rate = above("learning_rate", learning_rate, 0)
+        self.weight_decay = at_least("weight_decay", weight_decay, 0)
+        self.eval_every = whole("eval_every", eval_every)
+        self.patience = whole("patience", patience)
         parse_metric(metric)
         self.metric = metric
-        self.seed = whole(seed, "seed", least=0)
+        self.seed = whole("seed", seed, least=0)
         self.device = device
         self._checkpoint = None
 
@@ -191,11 +192,11 @@ class FactorRecommender(PairSampling, TorchRecommender):
 
     def __init__(self, dim, l2, negatives, n_negatives, loss, **training) -> None:
         super().__init__(**training)
-        self.dim = whole(dim, "dim")
-        self.l2 = number(l2, "l2")
-        self.negatives = one_of(negatives, ("uniform", "popularity", "hard"), "negatives")
-        self.n_negatives = whole(n_negatives, "n_negatives")
-        self.loss = one_of(loss, ("bpr", "softmax", "bce"), "loss")
+        self.dim = whole("dim", dim)
+        self.l2 = at_least("l2", l2, 0)
+        self.negatives = one_of("negatives", negatives, ("uniform", "popularity", "hard"))
+        self.n_negatives = whole("n_negatives", n_negatives)
+        self.loss = one_of("loss", loss, ("bpr", "softmax", "bce"))
 
     def _loss(self, module, batch):
         users, positives, negatives = batch
@@ -300,32 +301,3 @@ class Embeddings(nn.Module):
 def to_numpy(tensor: Tensor) -> np.ndarray:
     """A float32 copy on the CPU that does not share memory with the module."""
     return tensor.detach().float().cpu().numpy().copy()
-
-
-# -- checks of parameters ----------------------------------------------------------------------------------------
-
-
-def whole(value, name: str, least: int = 1) -> int:
-    """``value`` as an int, or :class:`ParameterError` unless it is a whole number of at least ``least``."""
-    if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or value < least:
-        raise ParameterError(f"{name}={value!r}: give a whole number of at least {least}")
-    return int(value)
-
-
-def number(value, name: str, above: bool = False, below: float = np.inf) -> float:
-    """``value`` as a float, or :class:`ParameterError` unless it is at least (or ``above``) zero, and ``below``."""
-    try:
-        fine = not isinstance(value, bool) and (value > 0 or (value == 0 and not above)) and value < below
-    except TypeError:
-        fine = False
-    if not fine:
-        limit = "" if below == np.inf else f" and below {below:g}"
-        raise ParameterError(f"{name}={value!r}: give a number {'above' if above else 'of at least'} zero{limit}")
-    return float(value)
-
-
-def one_of(value, known: tuple[str, ...], name: str) -> str:
-    """``value``, or :class:`ParameterError` unless it is one of ``known``."""
-    if value not in known:
-        raise ParameterError(f"{name}={value!r}: choose one of {', '.join(known)}")
-    return value

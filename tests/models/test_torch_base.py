@@ -7,7 +7,6 @@ import torch
 
 import mmrec_lib as mm
 from mmrec_lib.errors import DataError, ParameterError
-from mmrec_lib.models.torch_base import number, one_of, whole
 
 SMALL = {
     "bpr": {"dim": 8, "epochs": 6, "batch_size": 128},
@@ -186,9 +185,3 @@ def test_the_callers_torch_seed_is_left_alone(blocks):
 def test_bad_parameters_are_named(blocks, name, params):
     with pytest.raises(ParameterError, match=next(iter(params))):
         make(name, **params).fit(blocks)
-
-
-def test_checks_return_plain_values():
-    assert whole(np.int64(3), "n") == 3
-    assert number(1, "x") == 1.0
-    assert one_of("a", ("a", "b"), "c") == "a"
