@@ -1,6 +1,6 @@
 """Ours against cornac and implicit on ml-100k: one split, as many search trials for each, one evaluator.
 
-    python benchmarks/accuracy_ml100k.py --trials 30
+    python benchmarks/accuracy_ml100k.py --trials 15
 
 Hyperparameters are chosen on validation by the same search; then each winner is fitted on the training part and
 judged once on test. Every rating counts as a positive.
@@ -24,7 +24,7 @@ OTHERS = ("userknn", "rp3beta", "slim", "multvae", "neumf", "lightgcn")  # tuned
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--data", default="ml-100k", help="a data set's name, or the path of a benchmark folder")
-    parser.add_argument("--trials", type=int, default=30)
+    parser.add_argument("--trials", type=int, default=15)
     parser.add_argument("--families", nargs="+", default=list(PEERS), choices=list(PEERS))
     args = parser.parse_args()
     name, split = common.load_split(args.data)

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-# Training stops early; validating every ten epochs keeps the full rankings from taking longer than the learning.
 _PAIRS = {
     "dim": [32, 64],
-    "learning_rate": ("log", 2e-3, 1e-2),
-    "l2": ("log", 2e-3, 0.05),
+    "learning_rate": ("log", 1e-3, 1e-2),
+    "l2": ("log", 1e-3, 0.1),
     "negatives": ["uniform", "hard"],
     "n_negatives": [1, 2, 4],
-    "epochs": 150,
-    "eval_every": 10,
+    "epochs": 60,
     "patience": 2,
 }
 
