@@ -403,7 +403,7 @@ class Audience:
 class Oracle:
     """A recommender that looks the true utilities up: nothing that learns can be better on average.
 
-    Has ``score(users)`` and ``recommend(users, k)``, so it can stand wherever a fitted model is evaluated.
+    Has ``score(users)``, so it can stand wherever a fitted model is evaluated.
     """
 
     name = "oracle"
