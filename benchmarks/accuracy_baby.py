@@ -25,7 +25,7 @@ AS_IN_PAPERS = {
     "bpr": {"dim": 64, "learning_rate": 1e-3, "l2": 1e-4, "batch_size": 2048},
     "lightgcn": {"dim": 64, "layers": 2, "learning_rate": 1e-3, "l2": 1e-4, "batch_size": 2048},
 }
-LIMITS = {"epochs": 300, "eval_every": 5, "patience": 4, "metric": "recall@20"}
+LIMITS = {"epochs": 200, "eval_every": 10, "patience": 2, "metric": "recall@20"}
 
 #: Test Recall@20 in print, by split of the same data. The two splits cannot be compared with each other.
 PUBLISHED = [
@@ -44,27 +44,27 @@ def main() -> None:
     parser.add_argument("path", help="a benchmark folder")
     parser.add_argument("--models", nargs="+", help="only these of the configurations")
     parser.add_argument("--no-papers", action="store_true", help="leave out the settings as in papers (slow)")
+    parser.add_argument("--only-papers", action="store_true", help="leave out the configurations, keep their results")
     args = parser.parse_args()
     name, split = common.load_split(args.path)
     configs = common.read_configs(name)
     chosen = {m: p for m, p in configs.items() if args.models is None or m in args.models}
+    runs = {} if args.only_papers else {("models", m): p for m, p in chosen.items()}
+    if not args.no_papers:
+        runs |= {("as_in_papers", m): p | LIMITS for m, p in AS_IN_PAPERS.items() if m in chosen}
+    for (part, model), params in runs.items():
+        row = judge(model, params, split) | {"target": TARGETS.get(model)}
+        write(name, split, configs, part, row)  # after each, so that nothing is lost when a long run is stopped
+
+
+def write(name: str, split, configs: dict, part: str, row: dict) -> None:
+    """Put one row into the result file, keeping the others of models that still have a configuration."""
     before = common.read_result(f"accuracy_{name}") or {}
-    rows = {r["model"]: r for r in before.get("models", []) if r["model"] in configs}
-    papers = {r["model"]: r for r in before.get("as_in_papers", [])}
-    for model, params in chosen.items():
-        rows[model] = judge(model, params, split) | {"target": TARGETS.get(model)}
-    for model, params in {} if args.no_papers else AS_IN_PAPERS.items():
-        if model in chosen:
-            papers[model] = judge(model, params | LIMITS, split)
-    content = {
-        "data": name,
-        "split": repr(split),
-        "models": list(rows.values()),
-        "as_in_papers": list(papers.values()),
-        "trials": {model: curve(name, model) for model in AS_IN_PAPERS if model in configs},
-        "published": PUBLISHED,
-    }
-    common.write_result(f"accuracy_{name}", content)
+    parts = {p: {r["model"]: r for r in before.get(p, []) if r["model"] in configs} for p in ("models", "as_in_papers")}
+    parts[part][row["model"]] = row
+    content = {"data": name, "split": repr(split)} | {p: list(rows.values()) for p, rows in parts.items()}
+    content["trials"] = {model: curve(name, model) for model in AS_IN_PAPERS if model in configs}
+    common.write_result(f"accuracy_{name}", content | {"published": PUBLISHED})
 
 
 def judge(model: str, params: dict, split) -> dict:

@@ -58,7 +58,9 @@ def ours(name: str, split, model: str, trials: int) -> dict:
 
 
 def theirs(name: str, split, label: str, cls: type, where: dict, trials: int) -> dict:
-    """The best trial of a peer under the same search."""
+    """The best trial of a peer under the same search; its defaults when there is nothing to search."""
+    if not where:
+        return {"make": cls, "params": {}}
     path = common.root() / "results" / "tmp" / f"{name}-{label.replace(' ', '-')}-{METRIC}.json"
     result = mm.training.search(cls, split, where, n_trials=trials, metric=METRIC, seed=0, path=path)
     common.write_trials(name, label.lower().replace(" ", "-"), result.trials, METRIC)

@@ -132,12 +132,13 @@ def speed(content: dict) -> str:
         theirs = "" if r["theirs"] is None else duration(r["theirs"])
         ratio = "" if r["ratio"] is None else f"{r['ratio']:.2g}" if r["ratio"] < 10 else f"{r['ratio']:.0f}"
         rows.append([r["what"], duration(r["ours"]) + memory, r["peer"], theirs, ratio, r["target"], reached])
+    how = f"Seconds on Amazon Baby with {content['threads']} threads"
+    if content.get("measured") == "processor":
+        how = "Processor seconds on Amazon Baby, one thread (the machine was busy with other work)"
     return f"""
 # Speed
 
-Seconds on Amazon Baby with {content["threads"]} threads. What is compared ran in turn, several rounds; medians. A ratio
-above one says that ours is faster. implicit and cornac train BPR in compiled code, pair by pair, without batches: the
-ratio says what the freedom of automatic differentiation costs. {machine(content)}
+{how}. What is compared ran in turn, several rounds; medians. A X the freedom of automatic differentiation costs. {machine(content)}
 
 {table(["work", "ours, s", "peer", "peer, s", "ratio", "goal", "reached"], rows)}
 """

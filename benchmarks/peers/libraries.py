@@ -135,19 +135,12 @@ class ImplicitNeighbours:
         return (self.seen[users] @ self.model.similarity).toarray()
 
 
-#: Family to peer to (class, where to look). The ranges are at least as wide as ours.
+#: Family to peer to (class, where to look). Nothing is searched where that is empty.
 PEERS: dict[str, dict[str, tuple[type, dict]]] = {
     "ease": {"cornac EASE": (CornacEASE, {"lamb": ("log", 10.0, 5000.0), "posB": [True, False]})},
     "itemknn": {
-        "cornac ItemKNN": (
-            CornacItemKNN,
-            {
-                "k": ("logint", 20, 1000),
-                "similarity": ["cosine", "pearson"],
-                "weighting": [None, "idf", "bm25"],
-                "amplify": ("float", 0.5, 3.0),
-            },
-        ),
+        # averages ratings, which are all one here, so that no setting helps; its defaults stand in the table
+        "cornac ItemKNN": (CornacItemKNN, {}),
         "implicit item-item": (
             ImplicitNeighbours,
             {
@@ -174,7 +167,7 @@ PEERS: dict[str, dict[str, tuple[type, dict]]] = {
             CornacBPR,
             {
                 "k": ("logint", 8, 128),
-                "max_iter": ("int", 50, 400),
+                "max_iter": ("int", 20, 150),
                 "learning_rate": ("log", 1e-3, 0.2),
                 "lambda_reg": ("log", 1e-4, 0.1),
             },
@@ -183,7 +176,7 @@ PEERS: dict[str, dict[str, tuple[type, dict]]] = {
             ImplicitBPR,
             {
                 "factors": ("logint", 8, 128),
-                "iterations": ("int", 50, 400),
+                "iterations": ("int", 20, 150),
                 "learning_rate": ("log", 1e-3, 0.2),
                 "regularization": ("log", 1e-4, 0.1),
             },

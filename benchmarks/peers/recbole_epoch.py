@@ -1,8 +1,9 @@
 """Seconds of one training epoch, or of a fit, in RecBole. Runs in RecBole's own environment and prints JSON.
 
-    .venv-recbole/bin/python benchmarks/peers/recbole_epoch.py FOLDER BPR 2048
+    .venv-recbole/bin/python benchmarks/peers/recbole_epoch.py FOLDER BPR 2048 2 3
 
-The folder holds ``pairs.csv`` with the columns user and item (codes). ``make`` is the seconds in which the model was
+The numbers are the size of a batch, threads and epochs. The folder holds ``pairs.csv`` with the columns user and item
+(codes). ``make`` is the seconds in which the model was
 made (EASE is fitted then), ``graph`` those of its normalised graph.
 """
 
@@ -15,13 +16,11 @@ import tempfile
 import time
 from pathlib import Path
 
-EPOCHS = 3
 
-
-def main(folder: str, model_name: str, batch_size: int) -> dict:
+def main(folder: str, model_name: str, batch_size: int, threads: int, epochs: int) -> dict:
     import torch
 
-    torch.set_num_threads(2)
+    torch.set_num_threads(threads)
     load = torch.load  # RecBole's own files are pickles, which newer versions of torch refuse unless told
     torch.load = lambda *args, **kwargs: load(*args, **{"weights_only": False, **kwargs})
 
@@ -50,22 +49,21 @@ def main(folder: str, model_name: str, batch_size: int) -> dict:
         init_seed(0, True)
         dataset = create_dataset(config)
         train, _, _ = data_preparation(config, dataset)
-        started = time.perf_counter()
-        model = get_model(model_name)(config, train.dataset)
-        making = time.perf_counter() - started
-        graph = None
-        if hasattr(model, "get_norm_adj_mat"):
-            started = time.perf_counter()
-            model.get_norm_adj_mat()
-            graph = time.perf_counter() - started
+        making, model = timed(lambda: get_model(model_name)(config, train.dataset))
+        graph = timed(model.get_norm_adj_mat)[0] if hasattr(model, "get_norm_adj_mat") else [None, None]
         trainer = get_trainer(config["MODEL_TYPE"], model_name)(config, model)
-        epochs = []
-        if model_name != "EASE":
-            for epoch in range(EPOCHS):
-                started = time.perf_counter()
-                trainer._train_epoch(train, epoch)
-                epochs.append(time.perf_counter() - started)
-        return {"make": making, "graph": graph, "epochs": epochs, "torch": torch.__version__}
+        took = [timed(lambda e=e: trainer._train_epoch(train, e))[0] for e in range(epochs)]
+    return {
+        clock: {"make": making[i], "graph": graph[i], "epochs": [e[i] for e in took], "torch": torch.__version__}
+        for i, clock in enumerate(("clock", "processor"))
+    }
+
+
+def timed(work):
+    """Seconds on the clock and of processor time, and what the work returned."""
+    started = time.perf_counter(), time.process_time()
+    result = work()
+    return (time.perf_counter() - started[0], time.process_time() - started[1]), result
 
 
 def write_inter(pairs: Path, folder: Path) -> None:
@@ -78,4 +76,4 @@ def write_inter(pairs: Path, folder: Path) -> None:
 
 
 if __name__ == "__main__":
-    print(json.dumps(main(sys.argv[1], sys.argv[2], int(sys.argv[3]))))
+    print(json.dumps(main(sys.argv[1], sys.argv[2], *map(int, sys.argv[3:6]))))
