@@ -138,7 +138,9 @@ def speed(content: dict) -> str:
     return f"""
 # Speed
 
-{how}. What is compared ran in turn, several rounds; medians. A X the freedom of automatic differentiation costs. {machine(content)}
+{how}. What is compared ran in turn, several rounds; medians. A ratio above one says that ours is faster.
+implicit and cornac train BPR in compiled code, pair by pair, without batches: the ratio says what the freedom of
+automatic differentiation costs. {machine(content)}
 
 {table(["work", "ours, s", "peer", "peer, s", "ratio", "goal", "reached"], rows)}
 """

@@ -3,8 +3,7 @@
     .venv-recbole/bin/python benchmarks/peers/recbole_epoch.py FOLDER BPR 2048 2 3
 
 The numbers are the size of a batch, threads and epochs. The folder holds ``pairs.csv`` with the columns user and item
-(codes). ``make`` is the seconds in which the model was
-made (EASE is fitted then), ``graph`` those of its normalised graph.
+(codes). ``make`` is the time in which the model was made (EASE is fitted then), ``graph`` that of its normalised graph.
 """
 
 from __future__ import annotations
