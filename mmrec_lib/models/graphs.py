@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 from ..training.graph import SparseMatrix, WeightedEdges, normalise
 from .checks import whole
-from .torch_base import Embeddings, FactorRecommender
+from .torch_base import Embeddings, FactorRecommender, to_numpy
 
 
 class LightGCN(FactorRecommender):
@@ -106,6 +106,8 @@ class LightGAT(FactorRecommender):
     user_attention_, item_attention_ : float32 (n_edges,)
         For each training pair, in the order of ``seen_``: the weight of the item among the user's items, and of the
         user among the item's users. Each sums to one over the neighbours.
+    user_embeddings_, item_embeddings_ : float32 (n_users, dim), (n_items, dim)
+        Before propagation (layer 0), so that one can propagate them again with other weights.
     """
 
     name = "lightgat"
@@ -129,8 +131,13 @@ class LightGAT(FactorRecommender):
 
     def _keep(self, module):
         to_users, to_items = module.attention()
-        kept = {"user_attention_": to_users.cpu().numpy(), "item_attention_": to_items.cpu().numpy()}
-        return super()._keep(module) | kept
+        kept = {
+            "user_attention_": to_users,
+            "item_attention_": to_items,
+            "user_embeddings_": module.user,
+            "item_embeddings_": module.item,
+        }
+        return super()._keep(module) | {name: to_numpy(value) for name, value in kept.items()}
 
 
 class Attentive(Embeddings):

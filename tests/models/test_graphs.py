@@ -78,6 +78,17 @@ def test_attention_is_learned_and_kept(blocks):
     assert model.user_attention_.std() > 0.001
 
 
+def test_lightgat_can_be_propagated_again(blocks):
+    model = mm.models.create("lightgat", dim=4, layers=1, epochs=3, batch_size=128).fit(blocks)
+    users, items = np.repeat(np.arange(60), np.diff(model.seen_.indptr)), model.seen_.indices
+    degree_u, degree_i = np.bincount(users), np.bincount(items)
+    scale = model.user_attention_ * np.sqrt(degree_u[users] / degree_i[items])
+    moved = np.zeros((60, 4))
+    np.add.at(moved, users, scale[:, None] * model.item_embeddings_[items])
+    expected = (model.user_embeddings_ + moved) / 2
+    np.testing.assert_allclose(model.user_factors_, expected, rtol=1e-4, atol=1e-6)
+
+
 def test_the_graph_is_propagated_once_for_a_validation(blocks, monkeypatch):
     calls = []
     original = Propagated.forward
