@@ -28,26 +28,25 @@ def main() -> None:
     parser.add_argument("--families", nargs="+", default=list(PEERS), choices=list(PEERS))
     args = parser.parse_args()
     name, split = common.load_split(args.data)
-    rows, reports = [], {}
+    rows, tests, reports = [], [], {}
     for family in args.families:
-        rows.append(judge(family, family, ours(name, split, family, args.trials), split, reports))
-        for label, (cls, where) in PEERS[family].items():
-            rows.append(judge(family, label, theirs(name, split, label, cls, where, args.trials), split, reports))
+        choices = {family: ours(name, split, family, args.trials)}
+        choices |= {peer: theirs(name, split, peer, *found, args.trials) for peer, found in PEERS[family].items()}
+        rows += [judge(family, label, choice, split, reports) for label, choice in choices.items()]
+        tests.append(versus_best_peer(family, rows, reports))
+        write(name, split, args.trials, rows, tests, [])  # after each family, so that a long run loses nothing
     configs = common.read_configs(name)
-    kept = []
-    for model in OTHERS:
-        if model in configs:
-            params = configs[model]
-            kept.append(judge(model, model, {"make": mm.models.get_class(model), "params": params}, split, reports))
-    content = {
-        "data": name,
-        "split": repr(split),
-        "metric": METRIC,
-        "trials": args.trials,
-        "models": rows,
-        "tests": [versus_best_peer(family, rows, reports) for family in args.families],
-        "others": kept,
-    }
+    others = [
+        judge(model, model, {"make": mm.models.get_class(model), "params": configs[model]}, split, reports)
+        for model in OTHERS
+        if model in configs
+    ]
+    write(name, split, args.trials, rows, tests, others)
+
+
+def write(name: str, split, trials: int, rows: list[dict], tests: list[dict], others: list[dict]) -> None:
+    content = {"data": name, "split": repr(split), "metric": METRIC, "trials": trials}
+    content |= {"models": rows, "tests": tests, "others": others}
     common.write_result(f"accuracy_{name.replace('-', '')}", content)
 
 

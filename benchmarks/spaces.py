@@ -2,16 +2,6 @@
 
 from __future__ import annotations
 
-_PAIRS = {
-    "dim": [32, 64],
-    "learning_rate": ("log", 1e-3, 1e-2),
-    "l2": ("log", 1e-3, 0.1),
-    "negatives": ["uniform", "hard"],
-    "n_negatives": [1, 2, 4],
-    "epochs": 60,
-    "patience": 2,
-}
-
 SPACES: dict[str, dict] = {
     "userknn": {
         "k": ("logint", 20, 1000),
@@ -34,8 +24,26 @@ SPACES: dict[str, dict] = {
         "nu": ("float", 0.0, 1.0),
     },
     "biasedmf": {"dim": ("logint", 4, 128), "l2": ("log", 0.01, 1.0)},
-    "bpr": _PAIRS | {"batch_size": 4096},
-    "lightgcn": _PAIRS | {"layers": [1, 2, 3]},
+    "bpr": {
+        "dim": [32, 64],
+        "learning_rate": ("log", 1e-3, 1e-2),
+        "l2": ("log", 1e-3, 0.1),
+        "negatives": ["uniform", "hard"],
+        "n_negatives": [1, 2, 4],
+        "batch_size": 4096,
+        "epochs": 60,
+        "patience": 2,
+    },
+    "lightgcn": {
+        "learning_rate": ("log", 3e-3, 6e-2),
+        "l2": ("log", 1e-3, 6e-2),
+        "layers": [1, 2, 3],
+        "dim": 32,
+        "negatives": "hard",
+        "n_negatives": 4,
+        "epochs": 50,
+        "patience": 2,
+    },
     "neumf": {
         "dim": [16, 32],
         "dropout": ("float", 0.0, 0.5),
