@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from ..training.graph import SparseMatrix, WeightedEdges, normalise
+from ..training.graph import SparseMatrix, WeightedEdges, mean_of_layers, normalise
 from .checks import whole
 from .torch_base import Embeddings, FactorRecommender, to_numpy
 
@@ -66,9 +66,7 @@ class Propagated(Embeddings):
         self.layers, self.graph = layers, graph
 
     def forward(self) -> tuple[Tensor, Tensor]:
-        return propagate(
-            self.user, self.item, self.layers, lambda items: self.graph @ items, lambda u: self.graph.T @ u
-        )
+        return mean_of_layers(self.user, self.item, self.graph, self.layers)
 
 
 def propagate(users: Tensor, items: Tensor, layers: int, to_users, to_items) -> tuple[Tensor, Tensor]:

@@ -112,14 +112,20 @@ class SparseMatrix:
     def __matmul__(self, dense: Tensor) -> Tensor:
         return _Product.apply(dense, self)
 
-    def product(self, dense: Tensor) -> Tensor:
-        """The product alone, without a gradient."""
+    def product(self, dense: Tensor, plus: Tensor | None = None) -> Tensor:
+        """``matrix @ dense``, and ``plus`` added to it, without a gradient."""
+        if self.kind == "csr" and dense.device.type == "cpu":
+            # in place: torch.mm fills, copies and adds around the product, which takes longer than the product
+            out = dense.new_empty(self.shape[0], dense.shape[1]) if plus is None else plus.clone()
+            return out.addmm_(self._matrix, dense, beta=0 if plus is None else 1)
         if self.kind == "scipy":
-            return torch.from_numpy(self._matrix @ dense.numpy())
-        if self.kind == "csr":
-            return torch.mm(self._matrix, dense)
-        out = dense.new_zeros(self.shape[0], dense.shape[1])
-        return out.index_add_(0, self._rows, dense[self._columns] * self._values)
+            out = torch.from_numpy(self._matrix @ dense.numpy())
+        elif self.kind == "csr":
+            out = torch.mm(self._matrix, dense)
+        else:
+            out = dense.new_zeros(self.shape[0], dense.shape[1])
+            out.index_add_(0, self._rows, dense[self._columns] * self._values)
+        return out if plus is None else out.add_(plus)
 
 
 class _Product(torch.autograd.Function):
@@ -133,6 +139,34 @@ class _Product(torch.autograd.Function):
     @torch.amp.custom_bwd(device_type="cuda")
     def backward(ctx, grad: Tensor):
         return ctx.matrix.T.product(grad.contiguous()), None
+
+
+def mean_of_layers(users: Tensor, items: Tensor, graph: SparseMatrix, layers: int) -> tuple[Tensor, Tensor]:
+    """The mean of layers 0 to ``layers`` of users and items; a layer is a step along ``graph`` ``(n_users, n_items)``.
+
+    With the symmetric graph ``A`` of users and items this is ``(I + A + ... + A^layers) / (layers + 1)``, computed from
+    the inside as ``x + A (x + A (...))``. The map is its own transpose, so the gradient is the same computation.
+    """
+    return _MeanOfLayers.apply(users, items, graph, layers)
+
+
+class _MeanOfLayers(torch.autograd.Function):
+    @staticmethod
+    @torch.amp.custom_fwd(device_type="cuda", cast_inputs=torch.float32)
+    def forward(ctx, users: Tensor, items: Tensor, graph: SparseMatrix, layers: int) -> tuple[Tensor, Tensor]:
+        ctx.graph, ctx.layers = graph, layers
+        first_u, first_i = users.detach() / (layers + 1), items.detach() / (layers + 1)
+        u, i = first_u, first_i
+        for _ in range(layers):
+            u, i = graph.product(i, first_u), graph.T.product(u, first_i)
+        return u, i
+
+    @staticmethod
+    @torch.amp.custom_bwd(device_type="cuda")
+    def backward(ctx, grad_users: Tensor, grad_items: Tensor):
+        with torch.no_grad():
+            grads = mean_of_layers(grad_users.contiguous(), grad_items.contiguous(), ctx.graph, ctx.layers)
+        return *grads, None, None
 
 
 class WeightedEdges:

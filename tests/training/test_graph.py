@@ -102,3 +102,28 @@ def test_weighted_product_and_both_gradients_agree_with_dense(direction):
         strict=True,
     ):
         torch.testing.assert_close(found, wanted)
+
+
+@pytest.mark.parametrize("layers", [1, 2, 3])
+def test_mean_of_layers_and_its_gradient_are_those_of_the_dense_formula(kernel, layers):
+    rng = np.random.default_rng(layers)
+    seen = sparse.csr_matrix((rng.random((5, 4)) < 0.5).astype(np.float32))
+    dense = torch.from_numpy(graphs.normalise(graphs.user_item_graph(seen)).toarray())
+    x = torch.randn(9, 3, generator=torch.Generator().manual_seed(0), requires_grad=True)
+    powers = [torch.linalg.matrix_power(dense, power) @ x for power in range(layers + 1)]
+    expected = sum(powers) / (layers + 1)
+    matrix = graphs.SparseMatrix(graphs.normalise(seen))
+    y = x.detach().clone().requires_grad_()
+    users, items = graphs.mean_of_layers(y[:5], y[5:], matrix, layers)
+    torch.testing.assert_close(torch.cat([users, items]), expected)
+    weights = torch.arange(27.0).reshape(9, 3)
+    (expected * weights).sum().backward()
+    (users * weights[:5]).sum().add((items * weights[5:]).sum()).backward()
+    torch.testing.assert_close(y.grad, x.grad)
+
+
+def test_product_adds_without_changing_what_is_added(kernel):
+    matrix = graphs.SparseMatrix(sparse.csr_matrix(np.array([[0, 2], [1, 0]], np.float32)))
+    dense, plus = torch.tensor([[1.0], [10.0]]), torch.tensor([[0.5], [0.25]])
+    assert matrix.product(dense, plus).tolist() == [[20.5], [1.25]]
+    assert plus.tolist() == [[0.5], [0.25]]
