@@ -78,18 +78,17 @@ LARGE: dict[str, dict] = {
         "patience": 2,
     },
     "lightgcn": {
-        "learning_rate": ("log", 3e-3, 1e-2),
-        "l2": ("log", 0.01, 0.1),
-        "layers": [2, 3, 4],
-        "n_negatives": [1, 4],
-        "epochs": 150,
+        "learning_rate": ("log", 3e-3, 3e-2),
+        "l2": ("log", 0.005, 0.05),
+        "layers": [2, 3],
+        "epochs": 100,
         "eval_every": 10,
         "patience": 2,
     },
 }
 LARGE_START: dict[str, dict] = {
     "bpr": {"learning_rate": 2e-3, "l2": 0.1, "batch_size": 4096},
-    "lightgcn": {"learning_rate": 5e-3, "l2": 0.02, "layers": 3},
+    "lightgcn": {"learning_rate": 0.01, "l2": 0.02, "layers": 3},
 }
 
 
