@@ -7,6 +7,7 @@ users or items. Torch is imported when first needed.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -126,8 +127,10 @@ def score_blocks(
 ) -> Iterator[tuple[np.ndarray, Any]]:
     """Yield ``(users, scores)`` block by block: float32 tensors on ``device``, excluded items at minus infinity.
 
-    The model's own array is never changed. A tensor is valid until the next one is asked for: all blocks share one
-    buffer. Raises :class:`DataError` when ``score`` returns another shape than ``(len(users), n_items)``.
+    A tensor is valid until the next one is asked for. A model's float32 array is masked where it lies and put back as
+    it was afterwards, since copying it would take a quarter as long as finding the best; anything else is copied into
+    a buffer that all blocks share. Raises :class:`DataError` when ``score`` returns another shape than
+    ``(len(users), n_items)``.
     """
     import torch
 
@@ -141,10 +144,35 @@ def score_blocks(
                 f"score(users) returned shape {shape} for {len(block)} users; expected {(len(block), n_items)}: "
                 "one row per user, one column per item"
             )
+        if torch.device(device).type == "cpu" and _shareable(scores):
+            with _masked(scores, block, exclude):
+                yield block, torch.from_numpy(scores)
+            continue
         if buffer is None:
             buffer = torch.empty(shape, dtype=torch.float32, device=device)
         own = buffer[: len(block)].copy_(_tensor(scores))
         yield block, own if exclude is None else mask_seen(own, block, exclude)
+
+
+def _shareable(scores) -> bool:
+    """Can torch work on this array where it lies?"""
+    plain = isinstance(scores, np.ndarray) and scores.dtype == np.float32
+    return plain and scores.flags.c_contiguous and scores.flags.writeable
+
+
+@contextmanager
+def _masked(scores: np.ndarray, users: np.ndarray, seen: sparse.csr_matrix | None):
+    """Minus infinity at the items that each user has in ``seen``, as long as the block of this ``with`` runs."""
+    if seen is None:
+        yield
+        return
+    place = positions(users, seen)
+    before = scores[place]
+    scores[place] = -np.inf
+    try:
+        yield
+    finally:
+        scores[place] = before
 
 
 def iter_top_k(

@@ -211,3 +211,22 @@ def test_an_irrelevant_item_on_top_pushes_ranks_down(lists):
     pushed = np.concatenate([np.zeros((len(hit), 1), bool), hit], axis=1)
     for function in ranking.LIST_METRICS.values():
         assert (function(pushed, n_relevant, k) <= function(hit, n_relevant, k) + 1e-12).all()
+
+
+@pytest.mark.parametrize("form", ["float32", "float64", "read-only", "tensor", "transposed"])
+def test_a_models_own_scores_are_left_as_they_were(form):
+    own = np.random.default_rng(0).random((4, 6)).astype(np.float64 if form == "float64" else np.float32)
+    if form == "transposed":
+        own = np.asfortranarray(own)
+    if form == "read-only":
+        own.setflags(write=False)
+    kept = torch.from_numpy(own) if form == "tensor" else own
+    before = own.copy()
+    seen = sparse.csr_matrix((np.ones(4, np.float32), ([0, 1, 1, 3], [0, 2, 5, 3])), shape=(4, 6))
+    blocks = ranking.score_blocks(lambda users: kept, np.arange(4), 6, exclude=seen)
+    _, masked = next(blocks)
+    assert np.argwhere(np.isneginf(masked.numpy())).tolist() == [[0, 0], [1, 2], [1, 5], [3, 3]]
+    blocks.close()  # whoever asked stops early, because of an error for example
+    np.testing.assert_array_equal(own, before)
+    list(ranking.iter_top_k(lambda users: kept, np.arange(4), 2, 6, seen))
+    np.testing.assert_array_equal(own, before)
