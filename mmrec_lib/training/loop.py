@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import copy
+import ctypes
 import json
 import os
 import tempfile
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -20,6 +22,7 @@ from tqdm import tqdm
 from ..errors import ModelFileError, ParameterError, TrainingError
 
 _FORMAT = 1  # of the checkpoint file
+_M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3  # of malloc.h
 
 
 @dataclass
@@ -123,7 +126,7 @@ def fit(
 
     cuda = [device] if device.type == "cuda" else []
     bar = tqdm(total=epochs, initial=progress.epoch, desc=description, disable=None, leave=False)
-    with torch.random.fork_rng(devices=cuda), bar:
+    with torch.random.fork_rng(devices=cuda), freed_memory_kept(device), bar:
         while progress.epoch < epochs and not _exhausted(progress, eval_every, patience):
             epoch = progress.epoch + 1
             start = time.perf_counter()
@@ -151,6 +154,29 @@ def fit(
     history = pd.DataFrame(progress.history, columns=["epoch", "loss", "metric", "seconds"])
     best = float("nan") if progress.best_metric is None else progress.best_metric
     return Result(history, progress.best_epoch or progress.epoch, best)
+
+
+@contextmanager
+def freed_memory_kept(device: torch.device) -> Iterator[None]:
+    """While this runs on a CPU under glibc, freed memory stays with the process, for the next batch.
+
+    glibc gives blocks of megabytes back to the system at once, and the system has to clear them again for the next
+    batch: a quarter of the time of an epoch of LightGCN. Afterwards the memory is given back. No effect elsewhere.
+    """
+    try:
+        libc = ctypes.CDLL("libc.so.6") if device.type == "cpu" else None
+        mallopt, trim = libc.mallopt, libc.malloc_trim
+    except (OSError, AttributeError):
+        yield
+        return
+    mallopt(_M_MMAP_THRESHOLD, 2**30)
+    mallopt(_M_TRIM_THRESHOLD, 2**30)
+    try:
+        yield
+    finally:  # where glibc's own rule, which moves both as large blocks are freed, ends up
+        mallopt(_M_MMAP_THRESHOLD, 2**25)
+        mallopt(_M_TRIM_THRESHOLD, 2**26)
+        trim(0)
 
 
 def epoch_rng(seed: int, epoch: int) -> np.random.Generator:

@@ -200,3 +200,33 @@ def test_mixed_precision_on_request():
     loop.fit(module, lambda e: [torch.ones(2, 4)], loss, epochs=1, amp=True)
     loop.fit(module, lambda e: [torch.ones(2, 4)], loss, epochs=1)
     assert types == [torch.bfloat16, torch.float32]
+
+
+def test_freed_memory_is_kept_only_while_training_on_a_cpu(monkeypatch):
+    calls = []
+
+    class Libc:
+        def mallopt(self, parameter, value):
+            calls.append((parameter, value))
+
+        def malloc_trim(self, pad):
+            calls.append("trim")
+
+    monkeypatch.setattr(loop.ctypes, "CDLL", lambda name: Libc())
+    with pytest.raises(ZeroDivisionError), loop.freed_memory_kept(torch.device("cpu")):
+        assert [value for _, value in calls] == [2**30, 2**30]
+        _ = 1 / 0
+    assert calls[2:] == [(-3, 2**25), (-1, 2**26), "trim"]
+    with loop.freed_memory_kept(torch.device("cuda")):
+        assert len(calls) == 5
+
+
+def test_training_goes_on_where_the_c_library_is_another(monkeypatch):
+    def missing(name):
+        raise OSError(name)
+
+    monkeypatch.setattr(loop.ctypes, "CDLL", missing)
+    entered = False
+    with loop.freed_memory_kept(torch.device("cpu")):
+        entered = True
+    assert entered
