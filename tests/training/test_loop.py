@@ -213,7 +213,7 @@ def test_freed_memory_is_kept_only_while_training_on_a_cpu(monkeypatch):
             calls.append("trim")
 
     monkeypatch.setattr(loop.ctypes, "CDLL", lambda name: Libc())
-    with pytest.raises(ZeroDivisionError), loop.freed_memory_kept(torch.device("cpu")):
+    with pytest.raises(ZeroDivisionError), loop.freed_memory_kept(torch.device("cpu")):  # noqa: PT012
         assert [value for _, value in calls] == [2**30, 2**30]
         _ = 1 / 0
     assert calls[2:] == [(-3, 2**25), (-1, 2**26), "trim"]
