@@ -13,7 +13,7 @@ import time
 
 import common
 import tune
-from peers.libraries import PEERS
+from peers.libraries import PEERS, STARTS
 
 import mmrec_lib as mm
 
@@ -61,7 +61,8 @@ def theirs(name: str, split, label: str, cls: type, where: dict, trials: int) ->
     if not where:
         return {"make": cls, "params": {}}
     path = common.root() / "results" / "tmp" / f"{name}-{label.replace(' ', '-')}-{METRIC}.json"
-    result = mm.training.search(cls, split, where, n_trials=trials, metric=METRIC, seed=0, path=path)
+    start = STARTS.get(label)
+    result = mm.training.search(cls, split, where, n_trials=trials, metric=METRIC, seed=0, path=path, start=start)
     common.write_trials(name, label.lower().replace(" ", "-"), result.trials, METRIC)
     return chosen(cls, result, trials, {})
 
