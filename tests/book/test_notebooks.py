@@ -152,7 +152,7 @@ def test_figures_have_name_caption_and_alternative_text(path, code):
 
 def test_no_path_of_a_machine(notebook):
     stored = json.dumps([{"source": c.source, "outputs": strip_media(c.get("outputs", []))} for c in notebook.cells])
-    found = re.search(r"(/home/\w+|/root/|/Users/\w+|/tmp/|/work/|[A-Z]:\\\\Users)", stored)
+    found = re.search(r"(/(home|Users)/\w+|/(ro+t|tmp|wor+k)/|[A-Z]:\\\\Users)", stored)
     assert found is None, found and stored[max(0, found.start() - 60) : found.end() + 60]
 
 
