@@ -111,7 +111,7 @@ All items ranked, training items left out; 95 % intervals, users resampled. {mac
                 steps.append(["", "first trial of the search", "", f"{trials['value'][0]:.4f}"])
             steps.append(["", f"best of {len(trials['value'])} trials", settings(mine), interval(mine["recall@20"])])
         text += f"""
-How much of a published gap is tuning? The same two models and the same code, once with the settings that papers
+How much of a published gap is tuning? The same model and the same code, once with the settings that papers
 commonly give for their baselines, and once tuned:
 
 {table(["model", "", "settings", "Recall@20, validation"], steps)}
