@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING
 
 __version__ = "0.1.0"
 
-_ROOMS = ("data", "datasets", "errors", "evaluation", "models", "plotting", "ranking", "simulation", "training")
+_ROOMS = ("data", "datasets", "encoders", "errors", "evaluation", "models", "plotting", "ranking", "simulation", "training")
 
 if TYPE_CHECKING:  # for editors and type checkers; at run time the rooms load lazily
-    from . import data, datasets, errors, evaluation, models, plotting, ranking, simulation, training
+    from . import data, datasets, encoders, errors, evaluation, models, plotting, ranking, simulation, training
 
 __all__ = ["__version__", *_ROOMS]
 

@@ -67,3 +67,14 @@ class ModelFileError(MMRecError, ValueError):
 
 class TrainingError(MMRecError, ArithmeticError):
     """Training went wrong: the loss is no longer finite."""
+
+
+class MissingPackageError(MMRecError, ImportError):
+    """A package that only a part of the library needs is not installed."""
+
+    def __init__(self, package: str, what: str, extra: str = "encoders") -> None:
+        super().__init__(f"{what} needs the package {package}: pip install 'mmrec-lib[{extra}]', or {package} alone")
+
+
+class MediaWarning(UserWarning):
+    """Some files could not be read; they are named, and masked."""

@@ -29,7 +29,7 @@ SETUP_CELL = """\
 import sys
 
 if "google.colab" in sys.modules:
-    %pip install -q "mmrec-lib @ git+{url}@{branch}"
+    %pip install -q "mmrec-lib[encoders] @ git+{url}@{branch}"
     import mmrec_lib
     import torch
 
