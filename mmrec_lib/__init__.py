@@ -11,7 +11,18 @@ from typing import TYPE_CHECKING
 
 __version__ = "0.1.0"
 
-_ROOMS = ("data", "datasets", "encoders", "errors", "evaluation", "models", "plotting", "ranking", "simulation", "training")
+_ROOMS = (
+    "data",
+    "datasets",
+    "encoders",
+    "errors",
+    "evaluation",
+    "models",
+    "plotting",
+    "ranking",
+    "simulation",
+    "training",
+)
 
 if TYPE_CHECKING:  # for editors and type checkers; at run time the rooms load lazily
     from . import data, datasets, encoders, errors, evaluation, models, plotting, ranking, simulation, training

@@ -96,7 +96,7 @@ def create(name: str, modality: str | None = None, **options) -> Encoder:
         cls, options = _class(*_ANY_MODEL[modality]), {"model": name} | options
     else:
         if modality is not None and entry.modality != modality:
-            raise ParameterError(f"encoder {name!r} reads {entry.modality}, not {modality}: see available({modality!r})")
+            raise ParameterError(f"encoder {name!r} reads {entry.modality}, not {modality}")
         cls, options = _class(entry.module, entry.cls), entry.options | options
     known = [p for p in inspect.signature(cls.__init__).parameters if p != "self"]
     for option in options:

@@ -89,7 +89,8 @@ class _Work:
 
     def _encode(self, batches: list[list[int]], device) -> None:
         total = sum(map(len, batches))
-        with tqdm(total=total, desc=f"encoding with {self.encoder.name}", unit="item", disable=None, leave=False) as bar:
+        name = f"encoding with {self.encoder.name}"
+        with tqdm(total=total, desc=name, unit="item", disable=None, leave=False) as bar:
             for batch, opened in self._opened(batches):
                 good = [row for row, item in zip(batch, opened, strict=True) if row not in self.damaged]
                 if good:

@@ -91,4 +91,5 @@ def _resolve(dataset: Dataset, name: str, wanted) -> tuple[str, Encoder]:
 
 def _modality(medium: str) -> str:
     """The modality of a medium by its name: ``text_zh`` is text."""
-    return next((m for m in _MEDIA if medium == m or medium.startswith(f"{m}_")), "audio" if medium == "speech" else medium)
+    named = next((m for m in _MEDIA if medium == m or medium.startswith(f"{m}_")), medium)
+    return "audio" if named == "speech" else named

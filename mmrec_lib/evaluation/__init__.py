@@ -3,6 +3,7 @@
 from .board import Leaderboard, leaderboard
 from .metrics import DEFAULT as DEFAULT_METRICS
 from .metrics import available_metrics
+from .probing import linear_probe, neighbour_accuracy
 from .ranked import evaluate
 from .rated import evaluate_ratings
 from .report import Report
@@ -19,4 +20,6 @@ __all__ = [
     "evaluate_ratings",
     "holm",
     "leaderboard",
+    "linear_probe",
+    "neighbour_accuracy",
 ]

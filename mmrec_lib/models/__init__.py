@@ -24,6 +24,7 @@ _REGISTRY = {
     "neumf": ("neural", "NeuMF"),
     "lightgcn": ("graphs", "LightGCN"),
     "lightgat": ("graphs", "LightGAT"),
+    "contentknn": ("content", "ContentKNN"),
 }
 
 __all__ = ["Recommender", "available", "create", "get_class", "load"]

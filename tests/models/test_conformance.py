@@ -41,6 +41,20 @@ def state(model):
     return {k: v.toarray() if hasattr(v, "toarray") else v for k, v in vars(model).items() if k.endswith("_")}
 
 
+def content(n_items):
+    """Vectors that show which of the three groups an item belongs to, and little else."""
+    noise = np.random.default_rng(0).normal(scale=0.3, size=(n_items, 6))
+    noise[np.arange(n_items), np.arange(n_items) // 10 % 3] += 1
+    return mm.data.Features({"look": noise})
+
+
+def with_content(model):
+    """The model, given content whenever it is fitted without."""
+    fit = model.fit
+    model.fit = lambda train, features=None, valid=None: fit(train, features or content(train.n_items), valid)
+    return model
+
+
 class RecommenderConformance:
     """The suite. ``blocks`` has three groups of users, each with items of its own; see ``conftest.py``."""
 
@@ -59,7 +73,11 @@ class RecommenderConformance:
     @pytest.fixture(scope="class")
     @classmethod
     def make(cls, name):
-        return lambda **params: mm.models.create(name, **{**cls.quick.get(name, {}), **params})
+        def make(**params):
+            model = mm.models.create(name, **{**cls.quick.get(name, {}), **params})
+            return with_content(model) if model.needs_features else model
+
+        return make
 
     @pytest.fixture(scope="class")
     @classmethod
