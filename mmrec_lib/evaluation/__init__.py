@@ -7,6 +7,7 @@ from .probing import linear_probe, neighbour_accuracy
 from .ranked import evaluate
 from .rated import evaluate_ratings
 from .report import Report
+from .retrieval import retrieval_metrics
 from .significance import compare, compare_all, holm
 
 __all__ = [
@@ -22,4 +23,5 @@ __all__ = [
     "leaderboard",
     "linear_probe",
     "neighbour_accuracy",
+    "retrieval_metrics",
 ]

@@ -1,7 +1,9 @@
-"""Losses on scores: small functions of tensors, each the mean over the batch.
+"""Losses on scores and on vectors: small functions of tensors, each the mean over the batch.
 
 ``positive`` are scores of observed pairs, shape ``(batch,)``; ``negative`` are scores of ``m`` unobserved items for
-the same users, shape ``(batch, m)``. Shapes are checked, because a batch broadcast against itself trains in silence.
+the same users, shape ``(batch, m)``. ``a`` and ``b`` are vectors of two modalities, shape ``(batch, dim)``: row ``i``
+of one belongs to row ``i`` of the other, and the other rows of the batch are its negatives. Shapes are checked, because
+a batch broadcast against itself trains in silence.
 """
 
 from __future__ import annotations
@@ -52,6 +54,53 @@ def mse(predicted: Tensor, target: Tensor) -> Tensor:
     if predicted.shape != target.shape:
         raise ParameterError(f"mse: predictions {tuple(predicted.shape)} and targets {tuple(target.shape)} must agree")
     return (predicted - target).square().mean()
+
+
+def info_nce(a: Tensor, b: Tensor, temperature: float | Tensor = 0.1, groups: Tensor | None = None) -> Tensor:
+    """Each row picks its partner among all of the batch: mean cross-entropy of both directions, a to b and b to a.
+
+    The scores are scalar products divided by ``temperature``; they are cosines for vectors of length 1, see
+    :func:`torch.nn.functional.normalize`. InfoNCE: van den Oord et al., 2018; in this symmetric form CLIP: Radford et
+    al., 2021.
+
+    ``groups`` ``(batch,)`` are numbers of the contents: rows with the same number (two items with the same sentence)
+    are no negatives of each other. Default: all rows differ.
+    """
+    logits = _all_pairs(a, b) / temperature
+    if groups is not None:
+        logits = logits.masked_fill(_twins(a, groups), -torch.inf)
+    own = torch.arange(len(a), device=a.device)
+    return (F.cross_entropy(logits, own) + F.cross_entropy(logits.T, own)) / 2
+
+
+def siglip(
+    a: Tensor, b: Tensor, scale: float | Tensor = 10.0, bias: float | Tensor = -10.0, groups: Tensor | None = None
+) -> Tensor:
+    """Each of the ``batch ** 2`` pairs for itself: do the two belong together, yes or no?
+
+    Sum of ``log(1 + exp(-y (scale * a @ b + bias)))`` over all pairs, with ``y`` 1 for a pair and -1 otherwise, divided
+    by the number of rows (SigLIP: Zhai et al., 2023; scale and bias are learned there, from the defaults here). The
+    negative bias stands for the many pairs that do not belong together. ``groups``: see :func:`info_nce`.
+    """
+    logits = scale * _all_pairs(a, b) + bias
+    sign = 2 * torch.eye(len(a), device=a.device) - 1
+    values = F.softplus(-sign * logits)
+    if groups is not None:
+        values = values.masked_fill(_twins(a, groups), 0.0)
+    return values.sum() / len(a)
+
+
+def _all_pairs(a: Tensor, b: Tensor) -> Tensor:
+    if a.ndim != 2 or a.shape != b.shape or not len(a):
+        raise ParameterError(f"vectors must both have shape (batch, dim); got {tuple(a.shape)} and {tuple(b.shape)}")
+    return a @ b.T
+
+
+def _twins(a: Tensor, groups: Tensor) -> Tensor:
+    """Pairs of different rows with the same content: ``(batch, batch)``, bool."""
+    if groups.shape != (len(a),):
+        raise ParameterError(f"groups must have shape ({len(a)},), one number a row; got {tuple(groups.shape)}")
+    return (groups[:, None] == groups[None, :]).fill_diagonal_(False)
 
 
 def _check(positive: Tensor, negative: Tensor) -> None:
