@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import time
 import warnings
-from collections.abc import Iterator, Sequence
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 import numpy as np
 from tqdm import tqdm
@@ -16,7 +18,7 @@ from . import distributed
 from .base import Damage, Encoded, Encoder, content_key
 from .cache import FeatureCache, Store
 
-_READERS = 2  # threads that open the items of the next batch
+_READERS = 4  # threads that read batches ahead of a GPU
 _SHOWN = 5  # damaged files named in the warning
 
 
@@ -88,26 +90,41 @@ class _Work:
             self.n_encoded = sum(n for _, n in gathered)
 
     def _encode(self, batches: list[list[int]], device) -> None:
+        """Read, encode and keep batch after batch; what is finished is kept before the next one is."""
         total = sum(map(len, batches))
         name = f"encoding with {self.encoder.name}"
         with tqdm(total=total, desc=name, unit="item", disable=None, leave=False) as bar:
-            for batch, opened in self._opened(batches):
-                good = [row for row, item in zip(batch, opened, strict=True) if row not in self.damaged]
-                if good:
-                    self.encoder.settle(device)
-                    vectors = _encode_halving(self.encoder, [x for x in opened if x is not None], device)
-                    self._keep(good, vectors)
+            for batch, rows, vectors in self._computed(batches, device):
+                if rows:
+                    self._keep(rows, vectors)
                 bar.update(len(batch))
 
-    def _opened(self, batches: list[list[int]]) -> Iterator[tuple[list[int], list]]:
-        """Batches with their items read; the next batch is read while one is encoded."""
-        with ThreadPoolExecutor(_READERS) as pool:
-            coming = None
-            for batch in [*batches, None]:
-                submitted = None if batch is None else (batch, [pool.submit(self._open, row) for row in batch])
-                if coming is not None:
-                    yield coming[0], [future.result() for future in coming[1]]
-                coming = submitted
+    def _computed(self, batches: list[list[int]], device) -> Iterator[tuple[list[int], list[int], np.ndarray | None]]:
+        """Batches in order, with the rows that could be read and their vectors.
+
+        On a CPU as many batches are worked on at once as torch may use threads, each by one thread from reading to
+        vectors: for small networks that is a quarter faster than all threads on one batch, which wait for each other
+        at every layer, and the reading of one overlaps with the computing of another. On a GPU, threads read ahead.
+        """
+        batches = iter(batches)
+        for batch in batches:  # alone until one has been encoded: models load and learn here, in this thread
+            rows, vectors = self._one(batch, [self._open(row) for row in batch], device)
+            yield batch, rows, vectors
+            if rows:
+                break
+        if device.type == "cpu":
+            jobs = _ahead(batches, lambda batch: self._one(batch, [self._open(row) for row in batch], device))
+            yield from ((batch, *done) for batch, done in jobs)
+        else:
+            for batch, opened in _ahead(batches, lambda batch: [self._open(row) for row in batch], _READERS):
+                yield batch, *self._one(batch, opened, device)
+
+    def _one(self, batch: list[int], opened: list, device) -> tuple[list[int], np.ndarray | None]:
+        rows = [row for row, item in zip(batch, opened, strict=True) if item is not None]
+        if not rows:
+            return rows, None
+        self.encoder.settle(device)
+        return rows, _encode_halving(self.encoder, [item for item in opened if item is not None], device)
 
     def _open(self, row: int):
         try:
@@ -150,6 +167,37 @@ class _Work:
             Damage(int(row), _name(self.items[row]), self.damaged[int(self.first[row])]) for row in np.flatnonzero(bad)
         ]
         return Encoded(vectors, mask, damaged, self.n_cached, self.n_encoded)
+
+
+def _ahead(batches: Iterator[list[int]], job: Callable, workers: int = 0) -> Iterator[tuple[list[int], Any]]:
+    """Each batch with the result of its job, in order, while threads work on the next ones.
+
+    ``workers=0``: as many as torch may use threads; each then uses one.
+    """
+    import torch
+
+    threads, single = torch.get_num_threads(), not workers
+    workers = workers or threads
+
+    def start() -> None:
+        if single:
+            torch.set_num_threads(1)
+
+    waiting: deque = deque()
+    try:
+        with ThreadPoolExecutor(workers, initializer=start) as pool:
+            for batch in batches:
+                waiting.append((batch, pool.submit(job, batch)))
+                if len(waiting) > workers:
+                    batch, future = waiting.popleft()
+                    yield batch, future.result()
+            while waiting:
+                batch, future = waiting.popleft()
+                yield batch, future.result()
+    finally:
+        for _, future in waiting:
+            future.cancel()
+        torch.set_num_threads(threads)
 
 
 def _as_cache(cache) -> FeatureCache:

@@ -15,6 +15,10 @@ _WEIGHTS = ("*.safetensors", "*.bin", "*.pth", "*.pt", "*.json", "*.txt", "*.mod
 
 def load_pretrained(cls, model: str, **options):
     """``cls.from_pretrained(model)`` with an error that says what to do when the model cannot be had."""
+    from transformers.utils import logging
+
+    shown = logging.is_progress_bar_enabled()
+    logging.disable_progress_bar()  # a bar for reading a file of 90 MB is noise
     try:
         return cls.from_pretrained(model, **options)
     except (OSError, ValueError) as error:
@@ -24,6 +28,9 @@ def load_pretrained(cls, model: str, **options):
             f"model {model!r} could not be obtained ({str(error).splitlines()[0][:200]}). Remedy: check the name and "
             "the network (is HF_HUB_OFFLINE set?), or download it elsewhere and give the folder in place of the name"
         ) from None
+    finally:
+        if shown:
+            logging.enable_progress_bar()
 
 
 def weights_id(model: str) -> str:

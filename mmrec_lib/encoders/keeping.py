@@ -19,10 +19,15 @@ _FORMAT = 1
 
 def save(encoder: Encoder, path) -> Path:
     """Write the folder ``path`` in one step; an encoder that is there already is replaced."""
-    from safetensors.numpy import save_file
-
     encoder.check_fitted()
     encoder.settle()
+    return write(encoder, path)
+
+
+def write(encoder, path) -> Path:
+    """:func:`save` for whatever has a name, ``get_params`` and learned attributes that end in an underscore."""
+    from safetensors.numpy import save_file
+
     path = Path(path)
     if path.exists() and not (path / "encoder.json").exists():
         raise ModelFileError(f"{path} exists and is no saved encoder: name a new folder")
@@ -64,9 +69,15 @@ def load(path) -> Encoder:
 
     Raises :class:`ModelFileError` when files are missing, damaged, or of a newer format.
     """
-    from safetensors.numpy import load_file
-
     from . import create
+
+    header, arrays = read(path)
+    return restore(create(header["encoder"], **header["params"]), header, arrays)
+
+
+def read(path) -> tuple[dict, dict[str, np.ndarray]]:
+    """Header and arrays of a folder that :func:`write` wrote."""
+    from safetensors.numpy import load_file
 
     path = Path(path)
     for file in ("encoder.json", "encoder.safetensors"):
@@ -79,7 +90,11 @@ def load(path) -> Encoder:
         raise ModelFileError(f"{path}: the saved encoder is damaged ({error}); save it again") from None
     if header.get("format") != _FORMAT:
         raise ModelFileError(f"{path} has format {header.get('format')}, this library ({__version__}) reads {_FORMAT}")
-    encoder = create(header["encoder"], **header["params"])
+    return header, arrays
+
+
+def restore(encoder, header: dict, arrays: dict[str, np.ndarray]):
+    """Give a new encoder the learned attributes that :func:`read` returned."""
     weights = {k.removeprefix("network_/"): v for k, v in arrays.items() if k.startswith("network_/")}
     for name, value in [*header["state"].items(), *((k, v) for k, v in arrays.items() if "/" not in k)]:
         setattr(encoder, name, value)
