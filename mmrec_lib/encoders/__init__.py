@@ -16,6 +16,7 @@ from .cache import FeatureCache
 from .catalogue import ENTRIES
 from .keeping import load
 from .pipeline import encode, encode_all
+from .stored import load_features, save_features
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -40,6 +41,8 @@ __all__ = [
     "encode_all",
     "get_class",
     "load",
+    "load_features",
+    "save_features",
     *_PARTS,
 ]
 

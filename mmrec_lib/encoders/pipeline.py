@@ -78,8 +78,9 @@ def _resolve(dataset: Dataset, name: str, wanted) -> tuple[str, Encoder]:
 
     medium, encoder = wanted if isinstance(wanted, tuple) else (name, wanted)
     if isinstance(encoder, str):
-        entry = ENTRIES.get(encoder)
-        encoder = create(encoder, modality=_modality(medium) if entry is None else None)
+        modality = _modality(medium)
+        # a medium of another name (under which it stands in the result) says nothing about what its encoder reads
+        encoder = create(encoder, modality=modality if modality in _MEDIA or encoder not in ENTRIES else None)
     if not isinstance(encoder, Encoder):
         raise ParameterError(f"encoders[{name!r}]={encoder!r}: give the name of an encoder, an Encoder, or a pair")
     if encoder.modality == "user":

@@ -1,0 +1,124 @@
+"""The command ``mmrec``: what it writes, what it says, and what it says when something is wrong."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+
+import numpy as np
+import pandas as pd
+import pytest
+from PIL import Image
+
+import mmrec_lib as mm
+from mmrec_lib import cli
+
+
+@pytest.fixture
+def shop(tmp_path, monkeypatch):
+    """A catalogue of four things: texts, three pictures of which one is damaged, prices."""
+    monkeypatch.setenv("MMREC_CACHE", str(tmp_path / "cache"))
+    folder = tmp_path / "shop"
+    (folder / "image").mkdir(parents=True)
+    (folder / "interactions.csv").write_text("user,item\nanna,mug\nben,bell\n")
+    (folder / "items.csv").write_text(
+        "item,title,kind,price\nmug,Blue mug,kitchen,14.5\nbell,Bicycle bell,street,9.9\nscarf,Wool scarf,wear,32\nhat,,wear,20\n"
+    )
+    for name, colour in (("mug", "blue"), ("bell", "gold")):
+        Image.new("RGB", (40, 40), colour).save(folder / "image" / f"{name}.png")
+    (folder / "image" / "scarf.png").write_bytes(b"no picture")
+    return folder
+
+
+def test_encode(shop, tmp_path, capsys):
+    out = tmp_path / "features"
+    arguments = ["encode", str(shop), "--text", "tfidf", "--image", "colour-histogram", "--out", str(out)]
+    assert cli.main(arguments) == 0
+    said = capsys.readouterr().out
+    assert "damaged: " in said
+    assert "scarf.png" in said
+    assert "4 items of shop" in said
+    summary = json.loads((out / "summary.json").read_text())
+    assert summary["modalities"]["image"] | {"damaged": []} == {
+        "encoder": "colour-histogram", "dim": 216, "encoded": 2, "without": 1, "damaged": []
+    }  # fmt: skip
+    assert summary["modalities"]["image"]["damaged"][0]["item"] == "scarf"
+    features = mm.encoders.load_features(out)
+    assert features.mask["image"].tolist() == [True, True, False, False]
+    assert features.mask["text"].tolist() == [True, True, True, False]
+    data = mm.datasets.load_folder(shop)
+    again = mm.encoders.encode(data, {"text": "tfidf"}, cache=None)
+    np.testing.assert_array_equal(again["text"], features["text"])
+
+    assert cli.main(arguments) == 0
+    line = next(line for line in capsys.readouterr().out.splitlines() if line.startswith("text"))
+    assert line.split()[:5] == ["text", "tfidf", str(features.dims["text"]), "0", "3"]  # none new, three from the cache
+
+
+def test_features_in_another_order(shop, tmp_path):
+    out = tmp_path / "features"
+    cli.main(["encode", str(shop), "--text", "bow", "--out", str(out)])
+    features = mm.encoders.load_features(out)
+    other = mm.encoders.load_features(out, pd.Index(["bell", "new", "mug"]))
+    np.testing.assert_array_equal(other["text"][[0, 2]], features["text"][[1, 0]])
+    assert other.mask["text"].tolist() == [True, False, True]
+    assert not other["text"][1].any()
+
+
+def test_incomplete_folder_of_features(shop, tmp_path):
+    out = tmp_path / "features"
+    with pytest.raises(mm.errors.DataError, match="no complete folder"):
+        mm.encoders.load_features(out)
+    cli.main(["encode", str(shop), "--text", "bow", "--out", str(out)])
+    (out / "text.mask.npy").unlink()
+    with pytest.raises(mm.errors.DataError, match="no complete folder"):
+        mm.encoders.load_features(out)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--text", "minlm"], "Did you mean 'minilm'"),
+        (["--audio", "log-mel"], "unknown medium of the data set 'audio'"),
+        ([], "at least one encoder"),
+        (["--text", "tfidf", "--labels", "colour"], "column 'colour' is missing"),
+        (["--text", "hog"], "reads image, not text"),
+    ],
+)
+def test_errors_are_one_line(shop, tmp_path, capsys, arguments, message):
+    assert cli.main(["encode", str(shop), *arguments, "--out", str(tmp_path / "out")]) == 1
+    said = capsys.readouterr().err
+    assert message in said
+    assert said.count("\n") == 1
+    assert not (tmp_path / "out").exists()
+
+
+def test_catalogue_that_does_not_exist(tmp_path, capsys):
+    assert cli.main(["encode", str(tmp_path / "no"), "--text", "bow", "--out", str(tmp_path / "out")]) == 1
+    assert "no such folder" in capsys.readouterr().err
+
+
+def test_wrong_usage_and_help(capsys):
+    for arguments in ([], ["encode"], ["encode", "shop"], ["sing"]):
+        with pytest.raises(SystemExit) as stop:
+            cli.main(arguments)
+        assert stop.value.code == 2
+    with pytest.raises(SystemExit) as stop:
+        cli.main(["encode", "--help"])
+    assert stop.value.code == 0
+    assert "torchrun" in capsys.readouterr().out
+
+
+def test_list_of_encoders(capsys):
+    assert cli.main(["encoders", "audio"]) == 0
+    said = capsys.readouterr().out
+    assert "log-mel" in said
+    assert "minilm" not in said
+
+
+def test_installed_as_a_command():
+    done = subprocess.run(
+        [sys.executable, "-m", "mmrec_lib.cli", "--version"], capture_output=True, text=True, check=True
+    )
+    assert done.stdout.strip() == f"mmrec {mm.__version__}"
