@@ -23,7 +23,8 @@ def shop(tmp_path, monkeypatch):
     (folder / "image").mkdir(parents=True)
     (folder / "interactions.csv").write_text("user,item\nanna,mug\nben,bell\n")
     (folder / "items.csv").write_text(
-        "item,title,kind,price\nmug,Blue mug,kitchen,14.5\nbell,Bicycle bell,street,9.9\nscarf,Wool scarf,wear,32\nhat,,wear,20\n"
+        "item,title,kind,price\nmug,Blue mug,kitchen,14.5\nbell,Bicycle bell,street,9.9\n"
+        "scarf,Wool scarf,wear,32\nhat,,wear,20\n"
     )
     for name, colour in (("mug", "blue"), ("bell", "gold")):
         Image.new("RGB", (40, 40), colour).save(folder / "image" / f"{name}.png")

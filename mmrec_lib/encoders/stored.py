@@ -14,6 +14,7 @@ from ..data import Features
 from ..errors import DataError
 
 _IDS, _SUMMARY = "items.json", "summary.json"
+_REMEDY = "write it anew with `mmrec encode`"
 
 
 def save_features(folder, features: Features, items: pd.Index, summary: dict | None = None) -> Path:
@@ -50,11 +51,9 @@ def load_features(folder, items: pd.Index | None = None) -> Features:
         arrays = {file.stem: np.load(file) for file in files}
         masks = {name: np.load(folder / f"{name}.mask.npy") for name in arrays}
     except (OSError, ValueError) as error:
-        raise DataError(
-            f"{folder}: no complete folder of features ({error}); write it anew with `mmrec encode`"
-        ) from None
+        raise DataError(f"{folder}: no complete folder of features ({error}); {_REMEDY}") from None
     if not arrays or any(len(array) != len(ids) for array in arrays.values()):
-        raise DataError(f"{folder}: {_IDS} and the arrays differ in length; write the folder anew with `mmrec encode`")
+        raise DataError(f"{folder}: {_IDS} and the arrays differ in length; {_REMEDY}")
     if items is not None:
         rows = pd.Index(ids).get_indexer(pd.Index([str(item) for item in items]))
         arrays = {name: array[rows] for name, array in arrays.items()}

@@ -80,7 +80,7 @@ def files(tmp_path_factory):
 def items(files):
     """Modality to items of the kind that its encoders read; by name where encoders of one modality differ."""
     rng = np.random.default_rng(1)
-    words = "red blue small large bird boat apple drum sings sleeps".split()
+    words = ["red", "blue", "small", "large", "bird", "boat", "apple", "drum", "sings", "sleeps"]
     texts = [" ".join(rng.choice(words, rng.integers(3, 9))) for _ in range(20)] + ["Ein Vogel", "一只红色的鸟"]
     rows = [{"price": float(n), "kind": "ab"[n % 2], "year": 1990 + n} for n in range(12)]
     ways = [[(50 + 0.01 * k * (n % 3), 8 + 0.02 * k) for k in range(3 + n % 4)] for n in range(10)]

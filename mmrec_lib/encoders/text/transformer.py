@@ -104,6 +104,7 @@ class TransformerText(Encoder):
 
     def plan(self, items: list, batch_size: int) -> list[list[int]]:
         """Batches of texts of nearly the same number of tokens, the longest first."""
+        items = [item if isinstance(item, str) else "" for item in items]  # what is no text is found out by _open
         lengths: list[int] = []
         for start in range(0, len(items), _COUNTED_AT_ONCE):
             lengths += map(len, self._ids(items[start : start + _COUNTED_AT_ONCE]))
