@@ -49,6 +49,26 @@ def sampled_softmax(
     return (logits.logsumexp(dim=1) - positive).mean()
 
 
+def in_batch_softmax(scores: Tensor, items: Tensor, log_q: Tensor | None = None) -> Tensor:
+    """Cross-entropy of each pair's own item among the items of the whole batch.
+
+    ``scores[a, b]`` is the score of user ``a`` and item ``b`` of the batch, so the pairs are on the diagonal; ``items``
+    ``(batch,)`` are the items' codes. Where another pair has the same item, it is no negative and is left out. A batch
+    holds popular items more often than others; ``log_q`` ``(batch,)``, the log probability that an entry of the batch
+    is this item, is subtracted from the scores to make up for it (Yi et al., RecSys 2019).
+    """
+    if scores.ndim != 2 or scores.shape[0] != scores.shape[1] or items.shape != scores.shape[:1]:
+        raise ParameterError(
+            f"scores must be (batch, batch) and items (batch,); got {tuple(scores.shape)}, {tuple(items.shape)}"
+        )
+    if log_q is not None:
+        scores = scores - log_q
+    same = items[:, None] == items
+    same.fill_diagonal_(False)
+    scores = scores.masked_fill(same, float("-inf"))
+    return (scores.logsumexp(dim=1) - scores.diagonal()).mean()
+
+
 def mse(predicted: Tensor, target: Tensor) -> Tensor:
     """Mean squared error of predictions and ratings of the same shape."""
     if predicted.shape != target.shape:

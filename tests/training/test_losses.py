@@ -122,3 +122,21 @@ def test_vectors_of_different_shapes_are_refused(loss):
         loss(torch.zeros(3, 2), torch.zeros(4, 2))
     with pytest.raises(ParameterError, match="groups"):
         loss(torch.zeros(3, 2), torch.zeros(3, 2), groups=torch.zeros(3, 3))
+
+
+def test_in_batch_softmax_by_hand():
+    # the second and third pair share an item, so neither is a negative of the other
+    scores = torch.tensor([[math.log(2), 0.0, 0.0], [0.0, 0.0, 50.0], [0.0, 50.0, 0.0]])
+    value = losses.in_batch_softmax(scores, torch.tensor([7, 3, 3]))
+    assert value.item() == pytest.approx((math.log(4 / 2) + math.log(2) + math.log(2)) / 3)
+
+
+def test_in_batch_softmax_correction_divides_by_the_draw_probability():
+    value = losses.in_batch_softmax(torch.zeros(2, 2), torch.tensor([0, 1]), torch.tensor([0.75, 0.25]).log())
+    # weights 4/3 and 4: the frequent item counts a third of the rare one
+    assert value.item() == pytest.approx((math.log(4) + math.log(4 / 3)) / 2)
+
+
+def test_in_batch_softmax_checks_shapes():
+    with pytest.raises(ParameterError, match="batch, batch"):
+        losses.in_batch_softmax(torch.zeros(2, 3), torch.tensor([0, 1]))
