@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
@@ -16,41 +17,76 @@ import mmrec_lib as mm
 from mmrec_lib.encoders import FeatureCache
 from mmrec_lib.encoders.cache import _HEAD
 
-#: A run of the real MiniLM over texts of mixed length, slowed so that a kill finds it at work.
-PROGRAM = """
-import sys, time
-import numpy as np
+#: Imports once, then starts a process of its own for each run that is asked for: ``start`` prints its number, ``wait``
+#: how it ended. A run encodes texts of mixed length with the real MiniLM; a pause lets a kill find it at work.
+LAUNCHER = """
+import json, os, sys, time
+import numpy as np, torch, transformers
 import mmrec_lib as mm
 
-encoder = mm.encoders.create("minilm")
-plain = encoder._encode
+torch.set_num_threads(1)
 
-def slower(batch, device):
-    time.sleep({pause})
-    return plain(batch, device)
+def run(cache, out, n, pause):
+    encoder = mm.encoders.create("minilm")
+    plain = encoder._encode
 
-encoder._encode = slower
-texts = [f"{{'word ' * (1 + 7 * n % 23)}}number {{n}}" for n in range({n})]
-result = encoder.run(texts, batch_size=4, device="cpu", cache=sys.argv[1])
-print(result.n_encoded, result.n_cached)
-np.save(sys.argv[2], result.vectors)
+    def slower(batch, device):
+        time.sleep(pause)
+        return plain(batch, device)
+
+    encoder._encode = slower
+    texts = [f"{'word ' * (1 + 7 * k % 11)}number {k}" for k in range(n)]
+    result = encoder.run(texts, batch_size=4, device="cpu", cache=cache)
+    np.save(out, result.vectors)
+    with open(out + ".json", "w") as file:
+        json.dump([result.n_encoded, result.n_cached], file)
+
+if len(sys.argv) > 1:  # one run in this process, for torchrun
+    run(sys.argv[1], sys.argv[2] + os.environ["RANK"], 40, 0)
+else:
+    for line in sys.stdin:
+        command, *rest = json.loads(line)
+        if command == "start":
+            pid = os.fork()
+            if pid == 0:
+                try:
+                    run(*rest)
+                    os._exit(0)
+                finally:
+                    os._exit(1)
+            print(pid, flush=True)
+        else:
+            print(os.waitstatus_to_exitcode(os.waitpid(rest[0], 0)[1]), flush=True)
 """
 
 
-def start(cache: Path, out: Path, n: int, pause: float = 0.0, **environment) -> subprocess.Popen:
-    return subprocess.Popen(
-        [sys.executable, "-c", PROGRAM.format(n=n, pause=pause), str(cache), str(out)],
-        env=os.environ | {"OMP_NUM_THREADS": "1"} | environment,
+@pytest.fixture(scope="module")
+def launcher():
+    with subprocess.Popen(
+        [sys.executable, "-c", LAUNCHER],
+        env=os.environ | {"OMP_NUM_THREADS": "1"},
+        stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
         text=True,
-    )
+    ) as process:
+
+        def ask(*command) -> int:
+            process.stdin.write(json.dumps(command) + "\n")
+            process.stdin.flush()
+            return int(process.stdout.readline())
+
+        yield ask
+        process.stdin.close()
 
 
-def finish(process: subprocess.Popen) -> tuple[int, int]:
-    out, err = process.communicate(timeout=300)
-    assert process.returncode == 0, err
-    encoded, cached = map(int, out.split())
+def start(launcher, cache: Path, out: Path, n: int, pause: float = 0.0) -> int:
+    return launcher("start", str(cache), str(out), n, pause)
+
+
+def finish(launcher, pid: int, out: Path) -> tuple[int, int]:
+    """How many were encoded, and how many came from the cache."""
+    assert launcher("wait", pid) == 0
+    encoded, cached = json.loads(Path(f"{out}.json").read_text())
     return encoded, cached
 
 
@@ -59,44 +95,41 @@ def committed(cache: Path) -> int:
     return len(FeatureCache(cache).open(mm.encoders.create("minilm")))
 
 
-def test_run_killed_ten_times_ends_in_the_same_features(tmp_path):
+def test_run_killed_ten_times_ends_in_the_same_features(tmp_path, launcher):
     n, rng = 120, np.random.default_rng(0)
-    whole = finish(start(tmp_path / "whole", tmp_path / "whole.npy", n))
-    assert whole == (n, 0)
-    kills, found = 0, 0
-    while kills < 10:
-        process = start(tmp_path / "killed", tmp_path / "killed.npy", n, pause=0.08)
+    cache, whole, killed = tmp_path / "killed", tmp_path / "whole.npy", tmp_path / "killed.npy"
+    assert finish(launcher, start(launcher, tmp_path / "whole", whole, n), whole) == (n, 0)
+    found = 0
+    for _ in range(10):
+        pid = start(launcher, cache, killed, n, pause=0.03)
         # at work: wait until this run itself has kept something new, then strike at a random moment
         deadline = time.monotonic() + 120
-        while committed(tmp_path / "killed") == found and process.poll() is None and time.monotonic() < deadline:
-            time.sleep(0.01)
-        time.sleep(rng.uniform(0, 0.15))
-        assert process.poll() is None, "finished before the tenth kill: " + process.communicate()[1]
-        process.send_signal(signal.SIGKILL)
-        process.communicate()
-        kills += 1
-        assert committed(tmp_path / "killed") > found  # what was finished is still there
-        found = committed(tmp_path / "killed")
-        assert found < n
-    assert finish(start(tmp_path / "killed", tmp_path / "killed.npy", n)) == (n - found, found)  # nothing twice
-    assert (tmp_path / "killed.npy").read_bytes() == (tmp_path / "whole.npy").read_bytes()
+        while committed(cache) == found and time.monotonic() < deadline:
+            time.sleep(0.005)
+        time.sleep(rng.uniform(0, 0.06))
+        os.kill(pid, signal.SIGKILL)
+        assert launcher("wait", pid) == -signal.SIGKILL  # it was still at work
+        assert found < committed(cache) < n  # what was finished is still there
+        found = committed(cache)
+    assert finish(launcher, start(launcher, cache, killed, n), killed) == (n - found, found)  # nothing twice
+    assert killed.read_bytes() == whole.read_bytes()
 
 
-def test_two_processes_share_a_cache(tmp_path):
-    both = [start(tmp_path / "cache", tmp_path / f"{i}.npy", 40, pause=0.02) for i in range(2)]
-    for process in both:
-        finish(process)
-    assert (tmp_path / "0.npy").read_bytes() == (tmp_path / "1.npy").read_bytes()
+def test_two_processes_share_a_cache(tmp_path, launcher):
+    outs = [tmp_path / f"{i}.npy" for i in range(2)]
+    pids = [start(launcher, tmp_path / "cache", out, 40, pause=0.02) for out in outs]
+    for pid, out in zip(pids, outs, strict=True):
+        finish(launcher, pid, out)
     assert committed(tmp_path / "cache") == 40  # each vector once
-    finish(start(tmp_path / "alone", tmp_path / "alone.npy", 40))
-    assert (tmp_path / "alone.npy").read_bytes() == (tmp_path / "0.npy").read_bytes()
+    alone = tmp_path / "alone.npy"
+    finish(launcher, start(launcher, tmp_path / "alone", alone, 40), alone)
+    assert outs[0].read_bytes() == outs[1].read_bytes() == alone.read_bytes()
 
 
-def test_torchrun_divides_the_work(tmp_path):
+def test_torchrun_divides_the_work(tmp_path, launcher):
     """Two processes over gloo: each encodes its share, both have everything."""
     program = tmp_path / "program.py"
-    source = PROGRAM.format(n=40, pause=0)
-    program.write_text(source.replace("sys.argv[2]", 'sys.argv[2] + __import__("os").environ["RANK"]'))
+    program.write_text(LAUNCHER)
     command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", str(program)]
     done = subprocess.run(
         [*command, str(tmp_path / "cache"), str(tmp_path / "rank")],
@@ -107,11 +140,12 @@ def test_torchrun_divides_the_work(tmp_path):
         timeout=300,
     )
     assert done.returncode == 0, done.stderr
-    assert done.stdout.split() == ["40", "0"] * 2  # together 40, as both know
-    zero, one = (np.load(tmp_path / f"rank{rank}.npy") for rank in range(2))
-    np.testing.assert_array_equal(zero, one)
-    finish(start(tmp_path / "alone", tmp_path / "alone.npy", 40))
-    np.testing.assert_array_equal(np.load(tmp_path / "alone.npy"), zero)
+    for rank in range(2):
+        assert json.loads((tmp_path / f"rank{rank}.json").read_text()) == [40, 0]  # together 40, as both know
+    alone = tmp_path / "alone.npy"
+    finish(launcher, start(launcher, tmp_path / "alone", alone, 40), alone)
+    for rank in range(2):
+        np.testing.assert_array_equal(np.load(tmp_path / f"rank{rank}.npy"), np.load(alone))
 
 
 class Counted(mm.encoders.Encoder):
