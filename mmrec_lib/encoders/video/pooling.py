@@ -38,6 +38,7 @@ class FramePooling(Encoder):
     name = "frames"
     modality = "video"
     reads_files = True
+    not_in_fingerprint = ("image", "image_options")  # the image encoder's own fingerprint stands for them
     batch_sizes = {"cpu": 4, "cuda": 16, "mps": 8}  # noqa: RUF012 - read only; films, each of several pictures
 
     def __init__(
