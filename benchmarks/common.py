@@ -72,7 +72,7 @@ def read_result(name: str) -> dict | None:
 
 def about() -> dict:
     """Date, machine, and versions of everything that is compared."""
-    packages = ("torch", "numpy", "scipy", "cornac", "implicit", "optuna")
+    packages = ("torch", "numpy", "scipy", "cornac", "implicit", "optuna", "transformers", "sentence-transformers")
     versions = {"python": platform.python_version(), "mmrec-lib": mm.__version__}
     for package in packages:
         try:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import shutil
 from dataclasses import dataclass, field
@@ -59,6 +60,19 @@ def gather_files(app, docname, source) -> None:
         source[0] = source[0].replace("<!-- gathered -->", "\n\n".join(parts))
 
 
+#: Chapter that shows the table of encoders, and the mark where it stands.
+ENCODERS = ("chapters/3_content_encoders/14_aligning_modalities", "<!-- table of encoders -->")
+
+
+def put_table_of_encoders(app, docname, source) -> None:
+    """The table that `make bench` measures, in the chapter that closes its part; a notebook's source is JSON."""
+    chapter, mark = ENCODERS
+    path = ROOT / "benchmarks" / "results" / "encoders.md"
+    if docname == chapter and path.exists():
+        text = path.read_text(encoding="utf-8").partition("# Encoders")[2].partition("\nSpeed, medians")[0].strip()
+        source[0] = source[0].replace(mark, json.dumps(text, ensure_ascii=False)[1:-1])
+
+
 def number_by_chapter(app, env) -> list[str]:
     """Figures, tables, equations and exercises of chapter 4 are 4.1, 4.2, ...; those outside chapters A.1, A.2, ..."""
     for docname, kinds in env.toc_fignumbers.items():
@@ -86,6 +100,7 @@ def setup(app) -> dict:
     app.connect("config-inited", adjust_config)
     app.connect("env-get-updated", number_by_chapter, priority=900)  # after Sphinx has counted
     app.connect("source-read", gather_files)
+    app.connect("source-read", put_table_of_encoders)
     app.connect("html-page-context", drop_live_code, priority=900)
     app.connect("build-finished", copy_mathjax)
     return {"parallel_read_safe": True, "parallel_write_safe": True}
