@@ -339,7 +339,7 @@ class UserText(Encoder):
     def __init__(self, text: str = "minilm", decay: float = 1.0) -> None:
         from . import create
 
-        self._mean = HistoryMean(decay)
+        HistoryMean(decay)  # checks it
         self._encoder = create(text, modality="text")
         if self._encoder.needs_fit:
             raise ParameterError(
@@ -368,9 +368,9 @@ class UserText(Encoder):
 
     def _encode(self, batch, device):
         texts = [text for item in batch for text in item]
-        self._mean.with_items(self._encoder.encode(texts, device=device))
+        mean = HistoryMean(self.decay).with_items(self._encoder.encode(texts, device=device))
         starts = np.concatenate([[0], np.cumsum([len(item) for item in batch])])
-        return self._mean.pool(np.arange(len(texts)), None, starts)[0]
+        return mean.pool(np.arange(len(texts)), None, starts)[0]
 
 
 class Demographics(Metadata):
