@@ -52,6 +52,15 @@ ENTRIES: dict[str, Entry] = {
     "minilm": Entry(
         "text.transformer", "MiniLM", "text", 384, "all-MiniLM-L6-v2, English sentences", licence="Apache-2.0"
     ),
+    "lora": Entry(
+        "finetuning",
+        "LoRAText",
+        "text",
+        384,
+        "MiniLM with low-rank adapters that learn from your texts",
+        licence="Apache-2.0",
+        needs_fit=True,
+    ),
     "multilingual-minilm": _hub(
         _TEXT,
         "TransformerText",

@@ -84,7 +84,8 @@ def info_nce(a: Tensor, b: Tensor, temperature: float | Tensor = 0.1, groups: Te
     al., 2021.
 
     ``groups`` ``(batch,)`` are numbers of the contents: rows with the same number (two items with the same sentence)
-    are no negatives of each other. Default: all rows differ.
+    are no negatives of each other. Or bool ``(batch, batch)``: which row of a is no negative of which row of b.
+    Default: all rows differ.
     """
     logits = _all_pairs(a, b) / temperature
     if groups is not None:
@@ -117,10 +118,11 @@ def _all_pairs(a: Tensor, b: Tensor) -> Tensor:
 
 
 def _twins(a: Tensor, groups: Tensor) -> Tensor:
-    """Pairs of different rows with the same content: ``(batch, batch)``, bool."""
-    if groups.shape != (len(a),):
+    """Pairs of different rows that are no negatives of each other: ``(batch, batch)``, bool."""
+    if groups.shape not in ((len(a),), (len(a), len(a))):
         raise ParameterError(f"groups must have shape ({len(a)},), one number a row; got {tuple(groups.shape)}")
-    return (groups[:, None] == groups[None, :]).fill_diagonal_(False)
+    same = groups[:, None] == groups if groups.ndim == 1 else groups.bool().clone()
+    return same.fill_diagonal_(False)
 
 
 def _check(positive: Tensor, negative: Tensor) -> None:

@@ -121,7 +121,17 @@ def test_vectors_of_different_shapes_are_refused(loss):
     with pytest.raises(ParameterError, match="batch, dim"):
         loss(torch.zeros(3, 2), torch.zeros(4, 2))
     with pytest.raises(ParameterError, match="groups"):
-        loss(torch.zeros(3, 2), torch.zeros(3, 2), groups=torch.zeros(3, 3))
+        loss(torch.zeros(3, 2), torch.zeros(3, 2), groups=torch.zeros(3, 4))
+
+
+@pytest.mark.parametrize("loss", [losses.info_nce, losses.siglip])
+def test_which_pairs_are_no_negatives_can_be_said_one_by_one(loss):
+    torch.manual_seed(0)
+    a, b = torch.randn(4, 3), torch.randn(4, 3)
+    groups = torch.tensor([0, 1, 0, 2])
+    one_by_one = groups[:, None] == groups
+    assert loss(a, b, groups=one_by_one).item() == pytest.approx(loss(a, b, groups=groups).item())
+    assert one_by_one.diagonal().all()  # the caller's table stays
 
 
 def test_in_batch_softmax_by_hand():
