@@ -138,8 +138,17 @@ def check_language(language: str) -> str:
     return language
 
 
+def check_chinese(chinese: str) -> str:
+    """Return a known way to divide Chinese, or raise :class:`ParameterError`."""
+    if chinese not in ("words", "characters"):
+        raise ParameterError(f"chinese={chinese!r}: choose one of words, characters")
+    return chinese
+
+
 # -- words ---------------------------------------------------------------------------------------------------------
-def tokenize(text: str, language: str = "auto", *, stop_words: bool = True, stem: bool = True) -> list[str]:
+def tokenize(
+    text: str, language: str = "auto", *, stop_words: bool = True, stem: bool = True, chinese: str = "words"
+) -> list[str]:
     """The words of a text, cleaned, in order.
 
     Chinese is written without blanks, so runs of Han characters are divided by a dictionary (jieba), whatever the
@@ -155,11 +164,15 @@ def tokenize(text: str, language: str = "auto", *, stop_words: bool = True, stem
         Leave out function words (:data:`STOP_WORDS_EN`, :data:`STOP_WORDS_ZH`).
     stem
         Cut endings off, so that *dogs* and *dog* agree (Porter's Snowball stemmers). No effect on Chinese.
+    chinese : {"words", "characters"}
+        ``"characters"`` divides words of Chinese further; most characters mean something by themselves.
 
     >>> tokenize("A pair of wooden shoes")
     ['pair', 'wooden', 'shoe']
     >>> tokenize("一只红色的蝴蝶 (a butterfly)")
     ['红色', '蝴蝶', 'butterfli']
+    >>> tokenize("一只红色的蝴蝶", chinese="characters")
+    ['红', '色', '蝴', '蝶']
     >>> tokenize("Die Hunde laufen", "german")
     ['die', 'hund', 'lauf']
     """
@@ -169,6 +182,8 @@ def tokenize(text: str, language: str = "auto", *, stop_words: bool = True, stem
     if stop_words:
         left_out = STOP_WORDS_EN | STOP_WORDS_ZH if english else STOP_WORDS_ZH
         words = [word for word in words if word not in left_out]
+    if check_chinese(chinese) == "characters":  # after the stop words: 中 alone is "in", but not in 中国, China
+        words = [part for word in words for part in (word if _is_han(word) else [word])]
     if not stem:
         return words
     return [word if _is_han(word) else _stem(word, "english" if english else language) for word in words]
@@ -176,9 +191,9 @@ def tokenize(text: str, language: str = "auto", *, stop_words: bool = True, stem
 
 def split_words(text: str) -> list[str]:
     """The words of a text as they stand, without cleaning: runs of letters and digits, Han runs divided by jieba."""
-    words = []
+    words: list[str] = []
     for run in _words_pattern().findall(text):
-        words += [w for w in _jieba().lcut(run) if w.strip()] if _is_han(run) else [run]
+        words += _jieba().lcut(run) if _is_han(run) else [run]
     return words
 
 

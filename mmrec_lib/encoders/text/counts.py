@@ -15,7 +15,7 @@ class BagOfWords(WordEncoder):
     ----------
     dim : int or None, default 2000
         Words at most; None: all. A small corpus has fewer, and ``dim`` says how many once it is fitted.
-    language, stop_words, stem
+    language, stop_words, stem, chinese
         See :func:`~mmrec_lib.encoders.text.tokenize`.
     ngrams : int, default 1
         2 also counts pairs of neighbouring words, 3 also triples.
@@ -34,9 +34,9 @@ class BagOfWords(WordEncoder):
 
     def __init__(
         self, dim: int | None = 2000, language: str = "auto", stop_words: bool = True, stem: bool = True,
-        ngrams: int = 1, min_count: int = 1,
+        chinese: str = "words", ngrams: int = 1, min_count: int = 1,
     ) -> None:  # fmt: skip
-        super().__init__(language, stop_words, stem)
+        super().__init__(language, stop_words, stem, chinese)
         self._dim = check_whole("dim", dim, none=True)
         self.ngrams = check_whole("ngrams", ngrams)
         self.min_count = check_whole("min_count", min_count)
@@ -80,7 +80,7 @@ class TfIdf(BagOfWords):
         Words at most.
     sublinear : bool, default False
         Let a word that occurs c times count 1 + ln c.
-    min_count, ngrams, language, stop_words, stem
+    min_count, ngrams, language, stop_words, stem, chinese
         See :class:`BagOfWords`.
     seed : int, default 0
         Of the decomposition (Halko, Martinsson and Tropp, 2011).
@@ -97,9 +97,10 @@ class TfIdf(BagOfWords):
 
     def __init__(
         self, dim: int | None = 256, language: str = "auto", stop_words: bool = True, stem: bool = True,
-        ngrams: int = 1, min_count: int = 1, max_words: int = 20_000, sublinear: bool = False, seed: int = 0,
+        chinese: str = "words", ngrams: int = 1, min_count: int = 1, max_words: int = 20_000,
+        sublinear: bool = False, seed: int = 0,
     ) -> None:  # fmt: skip
-        super().__init__(dim, language, stop_words, stem, ngrams, min_count)
+        super().__init__(dim, language, stop_words, stem, chinese, ngrams, min_count)
         self.max_words = check_whole("max_words", max_words)
         self.sublinear = check_flag("sublinear", sublinear)
         self.seed = check_whole("seed", seed, least=0)

@@ -40,7 +40,7 @@ class LSTMEncoder(WordEncoder):
     epochs, batch_size, learning_rate : 20, 32, 0.003
     held_out : float, default 0.1
         Share of the texts on which the best epoch is chosen; 0: the last epoch is kept.
-    language, stop_words, stem
+    language, stop_words, stem, chinese
         See :func:`~mmrec_lib.encoders.text.tokenize`. Default: whole sentences, words as they are.
     seed : int, default 0
 
@@ -68,9 +68,9 @@ class LSTMEncoder(WordEncoder):
         self, dim: int = 128, embedding_dim: int = 64, pooling: str = "mean", max_words: int = 10_000,
         max_length: int = 200, dropout: float = 0.3, epochs: int = 20, batch_size: int = 32,
         learning_rate: float = 3e-3, held_out: float = 0.1, language: str = "auto", stop_words: bool = False,
-        stem: bool = False, seed: int = 0,
+        stem: bool = False, chinese: str = "words", seed: int = 0,
     ) -> None:  # fmt: skip
-        super().__init__(language, stop_words, stem)
+        super().__init__(language, stop_words, stem, chinese)
         self.dim = check_whole("dim", dim)
         self.embedding_dim = check_whole("embedding_dim", embedding_dim)
         self.pooling = check_choice("pooling", pooling, ("mean", "max", "last"))
@@ -90,7 +90,7 @@ class LSTMEncoder(WordEncoder):
         return Reader(_WORDS_FROM + len(self.words_), n_out, self.embedding_dim, self.dim, self.dropout, self.pooling)
 
     def _cost(self, item: str) -> float:
-        return len(item)  # batches of like lengths
+        return len(item) if isinstance(item, str) else 0  # batches of like lengths; what is no text fails later
 
     # -- learning --------------------------------------------------------------------------------------------------
     def _fit(self, items, labels, device) -> None:

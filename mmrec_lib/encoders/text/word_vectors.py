@@ -11,6 +11,8 @@ from ...errors import DataError, MissingPackageError, ParameterError
 from .. import hub
 from .words import WordEncoder, check_between, check_choice, check_whole, most_frequent
 
+_WHERE = "a file of word vectors, such as glove.6B.100d.txt from https://nlp.stanford.edu/projects/glove/"
+
 
 class Word2Vec(WordEncoder):
     """Mean of word vectors that are learned from the texts by skip-gram with negative sampling.
@@ -33,7 +35,7 @@ class Word2Vec(WordEncoder):
         (smooth inverse frequency; Arora, Liang and Ma, 2017). ``"mean"``: all words alike.
     a : float, default 0.001
         The smaller, the less frequent words count.
-    language, stop_words, stem
+    language, stop_words, stem, chinese
         See :func:`~mmrec_lib.encoders.text.tokenize`. Default: no stop words left out (rarity is the weight), no stems.
     seed : int, default 0
         The vectors are learned in one thread: the same seed gives the same vectors.
@@ -57,9 +59,9 @@ class Word2Vec(WordEncoder):
     def __init__(
         self, dim: int = 100, window: int = 5, epochs: int = 30, negatives: int = 10, min_count: int = 1,
         pooling: str = "sif", a: float = 1e-3, language: str = "auto", stop_words: bool = False, stem: bool = False,
-        seed: int = 0,
+        chinese: str = "words", seed: int = 0,
     ) -> None:  # fmt: skip
-        super().__init__(language, stop_words, stem)
+        super().__init__(language, stop_words, stem, chinese)
         self.dim = check_whole("dim", dim)
         self.window = check_whole("window", window)
         self.epochs = check_whole("epochs", epochs)
@@ -119,16 +121,16 @@ class GloVe(WordEncoder):
         The unpacked file, such as ``glove.6B.100d.txt``; vectors of any language.
     max_words : int or None, default 400000
         Lines read; published files begin with the most frequent words.
-    language, stop_words, stem
+    language, stop_words, stem, chinese
         See :func:`~mmrec_lib.encoders.text.tokenize`. Default: stop words are left out (a file does not say how
         frequent a word is in your texts); no stems, because the file has whole words.
 
     Raises
     ------
     ParameterError
-        No such file.
+        No path; at first use, no such file.
     DataError
-        A line that cannot be read, with file and line number; at first use.
+        At first use: a line that cannot be read, with file and line number.
     """
 
     name = "glove"
@@ -137,29 +139,31 @@ class GloVe(WordEncoder):
 
     def __init__(
         self, path: str | Path | None = None, max_words: int | None = 400_000, language: str = "auto",
-        stop_words: bool = True, stem: bool = False,
+        stop_words: bool = True, stem: bool = False, chinese: str = "words",
     ) -> None:  # fmt: skip
-        super().__init__(language, stop_words, stem)
+        super().__init__(language, stop_words, stem, chinese)
         self.path = None if path is None else str(path)
         self.max_words = check_whole("max_words", max_words, none=True)
         self._table: tuple[dict[str, int], np.ndarray] | None = None
-        if path is None or not Path(path).is_file():
-            raise ParameterError(
-                f"path={self.path!r}: name a file of word vectors, such as glove.6B.100d.txt "
-                "from https://nlp.stanford.edu/projects/glove/"
-            )
+        if path is None:
+            raise ParameterError(f"encoder 'glove' needs path=: {_WHERE}")
 
     @property
     def dim(self) -> int:
         """Numbers on the first line."""
-        return _first_line(Path(self.path))[1]
+        return _first_line(self._file())[1]
+
+    def _file(self) -> Path:
+        if not Path(self.path).is_file():
+            raise ParameterError(f"path={self.path!r}: no such file; name {_WHERE}")
+        return Path(self.path)
 
     def _weights_id(self) -> str:
-        return hub.file_hash(Path(self.path))
+        return hub.file_hash(self._file())
 
     def _encode(self, batch, device):
         if self._table is None:
-            words, vectors = read_word_vectors(self.path, self.max_words)
+            words, vectors = read_word_vectors(self._file(), self.max_words)
             self._table = {word: row for row, word in enumerate(words)}, vectors
         row, vectors = self._table
         pooled = np.zeros((len(batch), vectors.shape[1]), np.float32)

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 
 from ...errors import DataError, ParameterError
 from ..base import Encoder
-from .cleaning import check_language, tokenize
+from .cleaning import check_chinese, check_language, tokenize
 
 
 class WordEncoder(Encoder):
@@ -20,17 +20,20 @@ class WordEncoder(Encoder):
         Leave out function words.
     stem : bool
         Cut endings off.
+    chinese : {"words", "characters"}
+        What counts as a word of Chinese.
     """
 
     modality = "text"
 
-    def __init__(self, language: str, stop_words: bool, stem: bool) -> None:
+    def __init__(self, language: str, stop_words: bool, stem: bool, chinese: str) -> None:
         self.language = check_language(language)
         self.stop_words = check_flag("stop_words", stop_words)
         self.stem = check_flag("stem", stem)
+        self.chinese = check_chinese(chinese)
 
     def _open(self, item: str) -> list[str]:
-        return tokenize(item, self.language, stop_words=self.stop_words, stem=self.stem)
+        return tokenize(item, self.language, stop_words=self.stop_words, stem=self.stem, chinese=self.chinese)
 
 
 def most_frequent(texts: Iterable[Sequence[str]], most: int | None = None, least: int = 1) -> dict[str, int]:

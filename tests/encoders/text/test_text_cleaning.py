@@ -110,6 +110,7 @@ def test_language_by_script(text, expected):
         ("Letter b, X-ray, snake_case", {"stem": False}, ["letter", "b", "x", "ray", "snake", "case"]),
         ("一只红色的蝴蝶。", {}, ["红色", "蝴蝶"]),
         ("一只红色的蝴蝶。", {"stop_words": False}, ["一只", "红色", "的", "蝴蝶"]),
+        ("一只在中国的熊猫cats", {"chinese": "characters"}, ["中", "国", "熊", "猫", "cat"]),  # 中 alone is "in"
         ("A4纸和B5纸", {}, ["a4", "纸", "b5", "纸"]),
         ("数字６", {}, ["数字", "6"]),
         ("les chevaux", {"language": "french"}, ["le", "cheval"]),
@@ -146,11 +147,13 @@ def test_pieces_make_the_text_again(text):
 def test_unknown_language_is_refused_with_the_known_ones():
     with pytest.raises(ParameterError, match=r"klingon.*english"):
         tokenize("Qapla", "klingon")
+    with pytest.raises(ParameterError, match="chinese='strokes'"):
+        tokenize("猫", chinese="strokes")
 
 
 def test_threads_do_not_disturb_each_other():
     # a stemmer holds the word that it works on: shared by threads, it mixes words up
-    words = [f"{stem}{i}ings" for i in range(400) for stem in ("walk", "runn", "sing", "play")]
+    words = [f"{stem}{i}ings" for i in range(400) for stem in ("walk", "danc", "sing", "play")]
     expected = [tokenize(word) for word in words]
     cleaning._stem.cache_clear()
     with ThreadPoolExecutor(4) as pool:

@@ -35,6 +35,13 @@ def test_pairs_and_rare_words():
     assert pairs.words_ == ["red", "car", "red car"]
 
 
+def test_chinese_characters_share_what_words_do_not():
+    birds = ["黑鸟", "白鸟"]
+    characters = mm.encoders.create("bow", chinese="characters").fit(birds)
+    assert characters.words_ == ["鸟", "白", "黑"]
+    assert (characters.encode(birds) @ characters.encode(birds).T).tolist() == [[2, 1], [1, 2]]
+
+
 def test_tfidf_by_hand():
     tfidf = mm.encoders.create("tfidf", dim=None).fit(TEXTS)
     twice, once = 1 + np.log(4 / 3), 1 + np.log(4 / 2)  # words in two and in one of three texts

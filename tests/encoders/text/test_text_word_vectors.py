@@ -162,14 +162,14 @@ def test_saved_it_still_needs_its_file(glove_file, tmp_path):
     encoder.save(tmp_path / "kept")
     assert np.array_equal(mm.encoders.load(tmp_path / "kept").encode(["cat"]), vectors)
     path.unlink()
-    with pytest.raises(ParameterError, match=r"nlp\.stanford\.edu"):
-        mm.encoders.load(tmp_path / "kept")
+    with pytest.raises(ParameterError, match=r"no such file.*nlp\.stanford\.edu"):
+        mm.encoders.load(tmp_path / "kept").encode(["cat"])
 
 
 @pytest.mark.parametrize(
     ("name", "option"),
     [("word2vec", {"dim": 0}), ("word2vec", {"pooling": "max"}), ("word2vec", {"a": 0}), ("word2vec", {"window": 1.5}),
-     ("glove", {"path": "nowhere.txt"}), ("glove", {})],
+     ("glove", {})],
 )  # fmt: skip
 def test_settings_are_checked(name, option):
     with pytest.raises(ParameterError):
