@@ -24,6 +24,7 @@ _REGISTRY = {
     "neumf": ("neural", "NeuMF"),
     "lightgcn": ("graphs", "LightGCN"),
     "lightgat": ("graphs", "LightGAT"),
+    "twotower": ("two_tower", "TwoTower"),
     "contentknn": ("content", "ContentKNN"),
 }
 

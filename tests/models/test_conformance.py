@@ -339,6 +339,7 @@ class TestAllModels(RecommenderConformance):
             "neumf": {**NEURAL, "layers": [16]},
             "lightgcn": NEURAL,
             "lightgat": NEURAL,
+            "twotower": NEURAL,
         }
     )
     wrong = types.MappingProxyType(
@@ -356,6 +357,7 @@ class TestAllModels(RecommenderConformance):
             "neumf": {"dim": 0, "layers": [], "epochs": 0},
             "lightgcn": {"dim": 0, "l2": -1, "epochs": 0},
             "lightgat": {"dim": 0, "l2": -1, "epochs": 0},
+            "twotower": {"dim": 0, "users": "names", "components": 0, "l2": -1, "epochs": 0},
         }
     )
     blind = ("random", "popularity")

@@ -1,0 +1,204 @@
+"""Two towers: one network makes a vector of the user, one of the item; they meet in a dot product only."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from scipy import sparse
+from torch import Tensor, nn
+
+from ..data import Features
+from ..errors import DataError, ParameterError, UnknownItemError
+from ..training import losses
+from .checks import at_least, one_of, whole
+from .content import standardise, unit_rows
+from .torch_base import TorchRecommender, to_numpy
+
+
+class TwoTower(TorchRecommender):
+    """Two towers with an in-batch softmax that is corrected for popularity (Yi et al., RecSys 2019).
+
+    The vector of item ``i`` is ``e_i + sum over modalities of W_m x_i^m``, that of user ``u`` is ``e_u + sum over
+    modalities of H_m mean of x_j^m over u's other items j``. Features are standardised, reduced, and scaled to length
+    1 first. A modality that an item lacks adds nothing to the item, and does not count in the mean; while a pair is
+    trained on, its item is left out of the user's mean. An item that nobody met is placed by its content alone.
+
+    The negatives of a pair are the items of the other pairs in its batch, so that an item is drawn as often as it is
+    popular; ``log_q`` makes up for it. Towers are linear, and vectors keep their length: on the data of the book
+    neither deeper towers nor cosines were needed.
+
+    Parameters
+    ----------
+    dim : int, default 64
+        Length of the vectors.
+    use_ids : bool, default True
+        Does an item have an embedding of its own? Without, items are their content, which is what new items need.
+    users : {"both", "ids", "history"}, default "both"
+        What a user's vector is made of: an embedding, the content of what was chosen, or both. Without features,
+        embeddings alone.
+    components : int or None, default 128
+        Principal components kept of each modality; None: all dimensions.
+    l2 : float, default 0.2
+        Weight of the squared length of both towers' vectors (half their sum over the batch size).
+    log_q : bool, default True
+        Subtract from each score the log probability that the item is in the batch. False pushes popular items down.
+    epochs, batch_size, learning_rate, weight_decay, metric, eval_every, patience, seed, device
+        See :class:`~mmrec_lib.models.torch_base.TorchRecommender`.
+
+    Attributes
+    ----------
+    user_factors_, item_factors_ : float32 (n_users, dim), (n_items, dim)
+    history_factors_ : float32 (n_modalities, n_items, dim)
+        What each item adds to the mean of a user who chose it; empty where users are embeddings alone.
+    has_ : bool (n_modalities, n_items)
+        Which items have which modality.
+
+    Raises
+    ------
+    DataError
+        ``fit`` without features where users or items are nothing but content.
+    """
+
+    name = "twotower"
+
+    def __init__(
+        self, dim: int = 64, use_ids: bool = True, users: str = "both", components: int | None = 128, l2: float = 0.2,
+        log_q: bool = True, epochs: int = 100, batch_size: int = 1024, learning_rate: float = 0.005,
+        weight_decay: float = 0.0, metric: str = "ndcg@20", eval_every: int = 5, patience: int = 3, seed: int = 0,
+        device: str = "auto",
+    ) -> None:  # fmt: skip
+        super().__init__(epochs, batch_size, learning_rate, weight_decay, metric, eval_every, patience, seed, device)
+        self.dim = whole("dim", dim)
+        self.use_ids, self.log_q = bool(use_ids), bool(log_q)
+        self.users = one_of("users", users, ("both", "ids", "history"))
+        self.components = None if components is None else whole("components", components)
+        self.l2 = at_least("l2", l2, 0)
+
+    def _prepare(self, train, features) -> None:
+        content = {} if features is None else prepare(features, self.components)
+        if not content and (not self.use_ids or self.users == "history"):
+            setting = "use_ids=False" if not self.use_ids else "users='history'"
+            raise DataError(f"TwoTower with {setting} knows items by content alone: call fit(train, features=...)")
+        self._content = {m: self._tensor(x) for m, x in content.items()}
+        self.has_ = np.stack([features.mask[m] for m in content]) if content else np.zeros((0, self.n_items_), bool)
+        has = self.has_.astype(np.float32)[..., None]
+        self._has = {m: self._tensor(column) for m, column in zip(content, has, strict=True)}
+        # sums over each user's items, from which the item of a pair is taken away again: no loop over histories
+        self._sums, self._counts = {}, {}
+        if self.users != "ids":
+            for (m, x), column in zip(content.items(), has, strict=True):
+                self._sums[m] = self._tensor(self.seen_ @ x)
+                self._counts[m] = self._tensor(self.seen_ @ column)
+        share = np.maximum(self.popularity_, 1) / max(self.popularity_.sum(), 1)
+        self._log_q = self._tensor(np.log(share).astype(np.float32))
+
+    def _build(self, train, features):
+        sizes = {m: x.shape[1] for m, x in self._content.items()}
+        user_ids = self.users != "history"
+        return Towers(*train.shape, self.dim, sizes, user_ids, self.use_ids, self._sums, self.popularity_ > 0)
+
+    def _batches(self, rng, epoch):
+        rows = np.repeat(np.arange(self.n_users_), np.diff(self.seen_.indptr))
+        order = rng.permutation(len(rows))
+        users, items = (self._tensor(x[order].astype(np.int64)) for x in (rows, self.seen_.indices))
+        yield from zip(users.split(self.batch_size), items.split(self.batch_size), strict=True)
+
+    def _loss(self, module, batch):
+        users, items = batch
+        u, i = self._user_vectors(module, users, without=items), self._item_vectors(module, items)
+        loss = losses.in_batch_softmax(u @ i.T, items, self._log_q[items] if self.log_q else None)
+        return loss + self.l2 / 2 * (u.square().sum() + i.square().sum()) / len(users)
+
+    def _item_vectors(self, module, items: Tensor) -> Tensor:
+        return module.item_tower(items, {m: x[items] for m, x in self._content.items()})
+
+    def _user_vectors(self, module, users: Tensor, without: Tensor | None = None) -> Tensor:
+        means = {}
+        for m, sums in self._sums.items():
+            total, count = sums[users], self._counts[m][users]
+            if without is not None:
+                total, count = total - self._content[m][without], count - self._has[m][without]
+            means[m] = total / count.clamp(min=1)
+        return module.user_tower(users, means)
+
+    def _scorer(self, module):
+        items = self._item_vectors(module, torch.arange(self.n_items_, device=self._device))
+        return lambda users: (self._user_vectors(module, self._tensor(users)) @ items.T).cpu().numpy()
+
+    def _keep(self, module):
+        users = self._user_vectors(module, torch.arange(self.n_users_, device=self._device))
+        items = self._item_vectors(module, torch.arange(self.n_items_, device=self._device))
+        parts = [to_numpy(layer(self._content[m])) for m, layer in zip(self._sums, module.history, strict=True)]
+        kept = np.stack(parts) if parts else np.zeros((0, self.n_items_, self.dim), np.float32)
+        self._content, self._sums, self._counts, self._has = {}, {}, {}, {}  # as large as the data, needed no more
+        return {"user_factors_": to_numpy(users), "item_factors_": to_numpy(items), "history_factors_": kept}
+
+    def _score(self, users):
+        return self.user_factors_[users] @ self.item_factors_.T
+
+    def score_histories(self, histories: Sequence[Sequence[int]]) -> np.ndarray:
+        """Scores of all items for people who are not among the users, float32 ``(len(histories), n_items)``.
+
+        ``histories`` holds a list of item codes for each. Such a person has no embedding; the content of the items
+        that were chosen is all there is. Raises :class:`ParameterError` where users are embeddings alone, and
+        :class:`UnknownItemError` for an item that the model does not know.
+        """
+        self._check_users([])  # fitted?
+        if not len(self.history_factors_):
+            raise ParameterError("this TwoTower knows users by embeddings alone: fit it with features and users='both'")
+        sizes = [len(history) for history in histories]
+        codes = np.concatenate([np.asarray(h, np.int64) for h in histories]) if sum(sizes) else np.zeros(0, np.int64)
+        outside = codes[(codes < 0) | (codes >= self.n_items_)]
+        if len(outside):
+            raise UnknownItemError(f"item {outside[0]} is unknown: the model knows codes 0 to {self.n_items_ - 1}")
+        starts = np.concatenate([[0], np.cumsum(sizes, dtype=np.int64)])
+        table = sparse.csr_matrix((np.ones(len(codes), np.float32), codes, starts), (len(sizes), self.n_items_))
+        users = np.zeros((len(sizes), self.dim), np.float32)
+        for part, has in zip(self.history_factors_, self.has_, strict=True):
+            count = table @ has.astype(np.float32)
+            users += (table @ part) / np.maximum(count, 1)[:, None]
+        return users @ self.item_factors_.T
+
+
+class Towers(nn.Module):
+    """Embeddings and projections; which of them there are is decided by the model."""
+
+    def __init__(
+        self, n_users: int, n_items: int, dim: int, sizes: dict[str, int], user_ids: bool, item_ids: bool,
+        history: Sequence[str], met: np.ndarray, scale: float = 0.03,
+    ) -> None:  # fmt: skip
+        super().__init__()
+        self.user = nn.Parameter(torch.randn(n_users, dim) * scale) if user_ids else None
+        # what nobody met has nothing learned, and no random start either
+        self.item = nn.Parameter(torch.randn(n_items, dim) * scale * torch.tensor(met)[:, None]) if item_ids else None
+        self.content = nn.ModuleList(nn.Linear(size, dim, bias=False) for size in sizes.values())
+        self.history = nn.ModuleList(nn.Linear(sizes[m], dim, bias=False) for m in history)
+
+    def item_tower(self, items: Tensor, content: dict[str, Tensor]) -> Tensor:
+        """Vectors of items, from their codes and what each modality shows of them."""
+        return _sum(self.item, items, self.content, content)
+
+    def user_tower(self, users: Tensor, means: dict[str, Tensor]) -> Tensor:
+        """Vectors of users, from their codes and the means of what they chose."""
+        return _sum(self.user, users, self.history, means)
+
+
+def _sum(embedding: Tensor | None, codes: Tensor, layers: nn.ModuleList, inputs: dict[str, Tensor]) -> Tensor:
+    parts = [layer(x) for layer, x in zip(layers, inputs.values(), strict=True)]
+    if embedding is not None:
+        parts.append(embedding.index_select(0, codes))
+    return sum(parts[1:], parts[0])
+
+
+def prepare(features: Features, components: int | None) -> dict[str, np.ndarray]:
+    """Features standardised, turned to their main directions, and scaled to length 1; zeros where there is nothing."""
+    result = {}
+    for modality, vectors in features.items():
+        x = standardise(vectors, features.mask[modality])
+        if components is not None and components < x.shape[1]:
+            directions = np.linalg.eigh(x.T @ x)[1][:, ::-1]  # eigenvalues come in rising order
+            x = x @ directions[:, :components]
+        result[modality] = unit_rows(x).astype(np.float32)
+    return result
