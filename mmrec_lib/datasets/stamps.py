@@ -7,7 +7,6 @@ people are simulated, see :mod:`mmrec_lib.simulation`.
 from __future__ import annotations
 
 import hashlib
-import io
 import os
 import shutil
 import subprocess
@@ -21,6 +20,7 @@ from tqdm import tqdm
 from ..data import Dataset, Interactions, Media
 from ..errors import DataError, DownloadError
 from .download import cache_dir, fetch, locked, unpack
+from .drawing import svg_to_png
 
 INSTALLED = Path("/usr/share/tuxpaint/stamps")
 PACKAGE = "tuxpaint-stamps-default"
@@ -155,20 +155,10 @@ def _render(drawings: list[Path]) -> Iterator[tuple[Path, Path]]:
 
 def _svg_to_png(path: Path) -> bytes | None:
     """The drawing as a PNG whose longer side has RENDER_SIZE pixels; ``None`` when it cannot be drawn."""
-    from PIL import Image
-
     try:
-        from resvg_py import svg_to_bytes
-
-        # without the machine's fonts, so that the picture is the same everywhere
-        png = svg_to_bytes(svg_path=str(path), width=RENDER_SIZE, dpi=96, skip_system_fonts=True)
-    except (ImportError, ValueError):
+        return svg_to_png(path, RENDER_SIZE)
+    except (ImportError, DataError):
         return None
-    picture = Image.open(io.BytesIO(bytes(png)))
-    picture.thumbnail((RENDER_SIZE, RENDER_SIZE))
-    out = io.BytesIO()
-    picture.save(out, "PNG")
-    return out.getvalue()
 
 
 # -- where the files are -------------------------------------------------------------------------------------------
