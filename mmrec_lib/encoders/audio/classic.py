@@ -92,8 +92,12 @@ class MFCC(_Statistics):
 class Chroma(_Statistics):
     """Mean and standard deviation over time of the twelve pitch classes' shares (C, C sharp, ..., B).
 
-    For music; what has no pitch has twelve nearly equal shares. Loudness does not count. Settings: see
-    :class:`~mmrec_lib.encoders.audio.loading.SoundEncoder`.
+    For music; what has no pitch has twelve nearly equal shares. Loudness does not count.
+
+    Parameters
+    ----------
+    rate, max_seconds, level, trim, gate
+        See :class:`~mmrec_lib.encoders.audio.loading.SoundEncoder`.
     """
 
     name = "chroma"
@@ -108,8 +112,12 @@ class Tempo(_Statistics):
     """Tempo (in octaves above 120 beats a minute), how strong the beat is (0 to 1), onsets a second, their mean
     strength (decibels).
 
-    A sound too short for two beats has no tempo: 0 octaves at strength 0. Settings: see
-    :class:`~mmrec_lib.encoders.audio.loading.SoundEncoder`.
+    A sound too short for two beats has no tempo: 0 octaves at strength 0.
+
+    Parameters
+    ----------
+    rate, max_seconds, level, trim, gate
+        See :class:`~mmrec_lib.encoders.audio.loading.SoundEncoder`.
     """
 
     name = "tempo"

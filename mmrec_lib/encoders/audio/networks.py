@@ -19,7 +19,7 @@ from .loading import RATE, SoundEncoder
 _SHORTEST = 0.6  # a crop of a sound that is shorter than a crop keeps at least this share of it
 
 
-class _Network(SoundEncoder):
+class SoundNetwork(SoundEncoder):
     """What :class:`AudioCNN` and :class:`AudioGRU` share: frames, crops, both ways of learning.
 
     **With labels** a linear layer on top of the vector predicts the label (cross-entropy). **Without**, two crops of
@@ -163,11 +163,18 @@ class _Network(SoundEncoder):
             return network(frames, lengths).float().cpu().numpy()
 
 
-class AudioCNN(_Network):
+class AudioCNN(SoundNetwork):
     """Four blocks of convolutions over the log-mel picture, mean and maximum over time and frequency.
 
-    What a filter knows it knows at every time and, up to the pooling, in every band. See :class:`_Network` for learning
-    and settings.
+    What a filter knows it knows at every time and in every band. With labels it learns to tell them, without to tell
+    the sounds apart.
+
+    Parameters
+    ----------
+    dim, bands, crop_seconds, copies, epochs, batch_size, learning_rate, weight_decay, seed
+        See :class:`SoundNetwork`.
+    rate, max_seconds, level, trim, gate
+        See :class:`~mmrec_lib.encoders.audio.loading.SoundEncoder`.
     """
 
     name = "audio-cnn"
@@ -176,11 +183,18 @@ class AudioCNN(_Network):
         return _CNN(self.dim)
 
 
-class AudioGRU(_Network):
+class AudioGRU(SoundNetwork):
     """A recurrent network (GRU, both directions) over log-mel frames; the vector is the mean of its states.
 
     Cho et al., 2014. Sounds of different length share a batch, packed, so that none feels the length of another.
-    See :class:`_Network` for learning and settings.
+    With labels it learns to tell them, without to tell the sounds apart.
+
+    Parameters
+    ----------
+    dim, bands, crop_seconds, copies, epochs, batch_size, learning_rate, weight_decay, seed
+        See :class:`SoundNetwork`.
+    rate, max_seconds, level, trim, gate
+        See :class:`~mmrec_lib.encoders.audio.loading.SoundEncoder`.
     """
 
     name = "audio-gru"

@@ -67,7 +67,9 @@ class TransformerAudio(SoundEncoder):
 
     def _load(self):
         """Feature extractor and model, each read once; the rate becomes the extractor's."""
-        with _LOADING:  # two reading threads may come at once
+        import torch
+
+        with _LOADING, torch.random.fork_rng(devices=[]):  # two readers may come at once; weights are drawn, then read
             if self._extractor is None:
                 self._extractor = hub.load_pretrained(_transformers().AutoFeatureExtractor, self.model)
                 self.rate = self._extractor.sampling_rate
@@ -121,12 +123,15 @@ def _longest(extractor) -> float | None:
 
 def _of_whole(extractor, model, parts: list[np.ndarray], device) -> torch.Tensor:
     """Vectors ``(parts, dim)`` of a model with an input of fixed size and an output of its own for the whole."""
+    clap, options = model.config.model_type == "clap", {}
+    if clap:  # parts are never too long, but the word also decides between one spectrogram and four
+        options["truncation"] = "fusion" if model.config.audio_config.enable_fusion else "rand_trunc"
     state = np.random.get_state()  # noqa: NPY002 - CLAP's extractor draws from the caller's generator
-    inputs = extractor(parts, sampling_rate=extractor.sampling_rate, return_tensors="pt").to(device)
+    inputs = extractor(parts, sampling_rate=extractor.sampling_rate, return_tensors="pt", **options).to(device)
     np.random.set_state(state)  # noqa: NPY002
     if "is_longer" in inputs:  # no part is: they were cut
         inputs["is_longer"] = inputs["is_longer"].new_zeros(inputs["is_longer"].shape)
-    output = model.get_audio_features(**inputs) if model.config.model_type == "clap" else model(**inputs)
+    output = model.get_audio_features(**inputs) if clap else model(**inputs)
     return getattr(output, "pooler_output", output)
 
 
