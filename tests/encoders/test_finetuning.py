@@ -101,25 +101,34 @@ def test_same_seed_same_vectors_and_the_callers_generators_stay(bert, clicks):
 
 
 # -- what belongs together -----------------------------------------------------------------------------------------
-def test_partners_were_chosen_by_the_same_person(clicks):
-    pairs = _co_chosen(clicks, np.ones(8, bool))
-    for seed in range(20):
-        anchors, partners = pairs(np.random.default_rng(seed))
-        assert (anchors != partners).all()
-        assert (anchors // 4 == partners // 4).all()
-        assert len(set(anchors.tolist())) == len(anchors) >= 7
+def test_partners_are_the_items_that_most_often_have_the_same_people():
+    # items 0 and 1 share three people, 0 and 2 one, 0 and 3 none
+    users, items = [0, 0, 1, 1, 2, 2, 3, 3, 4, 5], [0, 1, 0, 1, 0, 1, 0, 2, 3, 3]
+    few = mm.data.Interactions(users, items, n_users=6, n_items=4)
+    for seed in range(10):
+        anchors, partners = _co_chosen(few, np.ones(4, bool), 1)(np.random.default_rng(seed))
+        assert dict(zip(anchors.tolist(), partners.tolist(), strict=True)) == {0: 1, 1: 0, 2: 0}
+    drawn = [_co_chosen(few, np.ones(4, bool), 3)(np.random.default_rng(seed)) for seed in range(40)]
+    assert {int(p[a == 0][0]) for a, p in drawn} == {1, 2}  # both, but never 3 or 0 itself
+
+
+def test_neighbours_do_not_depend_on_blocks(clicks, monkeypatch):
+    whole = _co_chosen(clicks, np.ones(8, bool), 2)(np.random.default_rng(0))
+    monkeypatch.setattr("mmrec_lib.ranking.BLOCK_BYTES", 4 * 8 * 3)
+    parts = _co_chosen(clicks, np.ones(8, bool), 2)(np.random.default_rng(0))
+    np.testing.assert_array_equal(whole, parts)
 
 
 def test_items_without_text_are_never_partners(clicks):
     there = np.array([True, True, False, True, True, True, True, True])
-    drawn = np.concatenate([np.concatenate(_co_chosen(clicks, there)(np.random.default_rng(s))) for s in range(20)])
+    drawn = np.concatenate([np.concatenate(_co_chosen(clicks, there, 3)(np.random.default_rng(s))) for s in range(20)])
     assert 2 not in drawn
 
 
 def test_people_with_one_item_join_nothing():
     alone = mm.data.Interactions([0, 1, 2], [0, 1, 2], n_users=3, n_items=3)
     with pytest.raises(DataError, match="same person"):
-        _co_chosen(alone, np.ones(3, bool))
+        _co_chosen(alone, np.ones(3, bool), 10)
 
 
 def test_partners_have_the_same_label_and_are_other_texts():
