@@ -77,6 +77,8 @@ def _resolve(dataset: Dataset, name: str, wanted) -> tuple[str, Encoder]:
     from . import ENTRIES, create
 
     medium, encoder = wanted if isinstance(wanted, tuple) else (name, wanted)
+    if isinstance(encoder, str) and encoder in ENTRIES and ENTRIES[encoder].modality == "user":
+        encoder = create(encoder)  # refused below, with what to do instead
     if isinstance(encoder, str):
         modality = _modality(medium)
         # a medium of another name (under which it stands in the result) says nothing about what its encoder reads

@@ -13,6 +13,7 @@ from . import bootstrap
 from .report import Report, summarise
 
 _BLOCK = 2048  # rows of similarities at a time
+_TIE = np.float32(1e-6)  # cosines that differ by less are equal but for rounding
 
 
 def neighbour_accuracy(
@@ -36,11 +37,13 @@ def neighbour_accuracy(
     mask : bool (n,), optional
         Items to look at; the others are neither asked nor neighbours.
     k
-        Neighbours that vote; among equals the nearest decides. An item is never its own neighbour.
+        Neighbours that vote; among equal votes the nearest decides. An item is never its own neighbour. Neighbours at
+        the same cosine are taken in an order that is drawn anew for each item, never in that of the rows: a text that
+        shares no word with any other would else have the first row as its neighbour, and catalogues are sorted.
     name
         Of the report.
     confidence, n_boot, seed
-        Bootstrap interval over items.
+        Bootstrap interval over items; the seed is also that of the ties.
 
     Returns
     -------
@@ -52,10 +55,10 @@ def neighbour_accuracy(
     if isinstance(k, bool) or not isinstance(k, (int, np.integer)) or not 1 <= k < len(rows):
         raise ParameterError(f"k={k!r}: give a whole number from 1 to {len(rows) - 1}, one less than there are items")
     unit = vectors / np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-12)
-    right = np.empty(len(rows), bool)
+    right, rng = np.empty(len(rows), bool), np.random.default_rng(seed)
     for start in range(0, len(rows), _BLOCK):
         block = np.arange(start, min(start + _BLOCK, len(rows)))
-        similar = unit[block] @ unit.T
+        similar = unit[block] @ unit.T + _TIE * rng.random((len(block), len(rows)), np.float32)
         similar[np.arange(len(block)), block] = -np.inf
         nearest = np.argsort(-similar, axis=1, kind="stable")[:, :k]
         right[block] = _vote(codes[nearest]) == codes[block]

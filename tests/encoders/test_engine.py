@@ -36,7 +36,8 @@ class Lengths(Encoder):
 
     def _encode(self, batch, device):
         self.batches.append(list(batch))
-        return self.factor * np.array([[len(text), text.count(" ")] for text in batch], float)
+        with np.errstate(invalid="ignore"):
+            return self.factor * np.array([[len(text), text.count(" ")] for text in batch], float)
 
 
 class Vocabulary(Encoder):
