@@ -40,11 +40,12 @@ ENCODERS = {
 }  # fmt: skip
 WEIGHTS_MB = {"minilm": 91, "efficientnet-lite0": 19}
 SEED = 0
+PARTS = ["table", "photographs", "speed"]
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--parts", nargs="+", default=["table", "speed"], choices=["table", "speed"])
+    parser.add_argument("--parts", nargs="+", default=PARTS, choices=PARTS)
     parser.add_argument("--rounds", type=int, default=3, help="how often each speed is measured")
     parser.add_argument("--names", nargs="+", default=list(ENCODERS), help="rows of the table; the others are kept")
     args = parser.parse_args()
@@ -58,6 +59,8 @@ def main() -> None:
         rows = {row["name"]: row for row in content["table"]} | {row["name"]: row for row in judge(data, args.names)}
         order = [*ENCODERS, *(name for name in rows if name not in ENCODERS)]
         content["table"] = [rows[name] for name in order if name in rows]
+    if "photographs" in args.parts:
+        content["photographs"] = photographs(data)
     if "speed" in args.parts:
         content["speed"] = [minilm_speed(args.rounds), *picture_speed(data, args.rounds), second_run(data, args.rounds)]
     common.write_result("encoders", content)
@@ -108,6 +111,21 @@ def judge(data, names):
         features = Features({"text": text, "image": image}, {"text": text_mask, "image": image_mask})
         found = share(mm.models.create("contentknn").fit(split.train, features=features))
         yield row | probes(joined, both, labels) | {"n_items": int(both.sum()), "ndcg@20": found, "oracle": oracle}
+
+
+def photographs(data) -> dict:
+    """Probes of the pretrained encoders where a thing has a sentence and a picture that is no rendered drawing.
+
+    Most drawings are letters and flags, which no photograph prepares a network for.
+    """
+    features = mm.encoders.encode(data, {"text": "minilm", "image": "efficientnet-lite0"})
+    labels = data.items["top_category"].tolist()
+    drawn = np.array([path is None or path.parent.name.startswith("rendered") for path in data.media["image"]])
+    mask = features.mask["text"] & features.mask["image"] & ~drawn
+    both = np.concatenate([scaled(features[m], features.mask[m]) for m in features], axis=1)
+    vectors = {"minilm": features["text"], "efficientnet-lite0": features["image"], "both": both}
+    found = {name: mm.evaluation.linear_probe(v, labels, mask=mask, folds=5, seed=SEED) for name, v in vectors.items()}
+    return {"n_items": int(mask.sum()), **{name: common.one_line(r, "accuracy") for name, r in found.items()}}
 
 
 def scaled(vectors: np.ndarray, mask: np.ndarray) -> np.ndarray:

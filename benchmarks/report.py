@@ -152,7 +152,7 @@ automatic differentiation costs. {machine(content)}
 
 
 def encoders(content: dict) -> str:
-    return "\n".join(["# Encoders", "", encoder_table(content), "", encoder_speed(content)])
+    return "\n".join(["# Encoders", encoder_table(content), encoder_photographs(content), encoder_speed(content)])
 
 
 def encoder_table(content: dict) -> str:
@@ -176,6 +176,15 @@ share of the oracle's {popularity["oracle"]:.3f}; popularity reaches
 other things. *s*: seconds for 1,000 things on two threads, *MB*: pretrained weights. {machine(content)}
 
 {table(header, rows)}
+"""
+
+
+def encoder_photographs(content: dict) -> str:
+    found = content["photographs"]
+    text, image, both = (short(found[name]) for name in ("minilm", "efficientnet-lite0", "both"))
+    return f"""
+Without the rendered drawings, mostly letters and flags, and where a thing has a sentence too ({found["n_items"]}
+things), the linear probe reaches {text} with minilm, {image} with efficientnet-lite0 and {both} with both.
 """
 
 
