@@ -9,6 +9,7 @@ import pandas as pd
 
 from ..errors import DataError, MissingColumnError, MMRecError, ParameterError
 from .base import Encoder
+from .precision import placed
 
 _ALPHABET = "0123456789bcdefghjkmnpqrstuvwxyz"  # of a geohash: no a, i, l, o
 _KM_A_DEGREE = 111.195  # of latitude, on a sphere of 6,371 km
@@ -396,11 +397,9 @@ class Trajectory(Encoder):
 
         from .sequences import packed
 
-        self.network_.to(device).eval()
+        ways = packed([self._standard(way) for way in batch], device)
         with torch.inference_mode():
-            return (
-                self.network_.last_state(packed([self._standard(way) for way in batch], device)).float().cpu().numpy()
-            )
+            return placed(self.network_, device).last_state(ways).float().cpu().numpy()
 
 
 def steps(way: np.ndarray) -> np.ndarray:

@@ -1,4 +1,4 @@
-"""Which number format a network may compute in without its vectors noticing, by device."""
+"""Where a network computes, and in which number format its vectors do not notice, by device."""
 
 from __future__ import annotations
 
@@ -54,3 +54,18 @@ def computing(precision: str, device: torch.device):
     dtype = resolve(precision, device)
     with torch.inference_mode(), torch.autocast(device.type, dtype=dtype, enabled=dtype != torch.float32):
         yield dtype
+
+
+def placed(network: torch.nn.Module, device: torch.device | str) -> torch.nn.Module:
+    """The network, on the device and in evaluation mode.
+
+    One that is there already is left alone: batches share it between threads, and moving a recurrent network, even to
+    where it is, takes its list of weights apart for a moment.
+    """
+    import torch
+
+    device = torch.device(device)
+    there = next(network.parameters()).device
+    if network.training or there.type != device.type or (device.index is not None and there != device):
+        network.to(device).eval()
+    return network

@@ -19,6 +19,7 @@ from ..data import Dataset, Features, Interactions
 from ..errors import DataError, NotFittedError, ParameterError, UnknownItemError
 from .base import Encoder
 from .metadata import Metadata, rows_of
+from .precision import placed
 
 _DAY = 86_400
 
@@ -312,7 +313,7 @@ class HistoryAttention(_OfItems):
         codes, _, starts = self._known(*self._joined(batch))
         length = min(self.max_length, int(np.diff(starts).max()))
         at, there = windows(starts[1:], starts[:-1], length)
-        network = self.network_.to(device)
+        network = placed(self.network_, device)
         with torch.inference_mode():
             vectors = torch.from_numpy(self.vectors_[codes[at]]).to(device)
             weights = network(vectors, torch.from_numpy(there).to(device)).cpu().numpy()

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 import mmrec_lib as mm
 from mmrec_lib.encoders import Encoder, base, engine
+from mmrec_lib.encoders.precision import placed
 from mmrec_lib.errors import DataError, MediaWarning, NotFittedError, ParameterError
 
 
@@ -304,3 +305,13 @@ def test_available():
     assert (mm.encoders.available("audio")["modality"] == "audio").all()
     with pytest.raises(mm.errors.UnknownNameError):
         mm.encoders.available("smell")
+
+
+def test_threads_that_share_a_recurrent_network_leave_it_in_place():
+    """Moving it, even to where it is, takes its list of weights apart while another thread computes."""
+    network = torch.nn.GRU(3, 2)
+    placed(network, "cpu")
+    before = network._flat_weight_refs
+    assert placed(network, torch.device("cpu")) is network
+    assert network._flat_weight_refs is before
+    assert not network.training

@@ -13,6 +13,7 @@ from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 from ...errors import DataError, ParameterError
 from ...training import device as devices
 from ...training import loop
+from ..precision import placed
 from . import augment, spectra
 from .loading import RATE, SoundEncoder
 
@@ -157,7 +158,7 @@ class SoundNetwork(SoundEncoder):
 
     # -- encoding --------------------------------------------------------------------------------------------------
     def _encode(self, batch, device) -> np.ndarray:
-        network = self.network_.to(device)
+        network = placed(self.network_, device)
         frames, lengths = self._batch([self._standard(frames) for frames in batch], device)
         with torch.inference_mode():
             return network(frames, lengths).float().cpu().numpy()

@@ -8,6 +8,7 @@ import numpy as np
 
 from ...errors import ParameterError
 from ..base import Encoder
+from ..precision import placed
 from .augment import Augmentation
 from .loading import check_whole, open_picture, read_all, square
 
@@ -106,4 +107,4 @@ class SmallCNN(Encoder):
 
         pictures = torch.from_numpy(np.stack(batch)).to(device).permute(0, 3, 1, 2)
         with torch.inference_mode():
-            return self.network_.to(device)(_WHITE - pictures / 255).float().cpu().numpy()
+            return placed(self.network_, device)(_WHITE - pictures / 255).float().cpu().numpy()

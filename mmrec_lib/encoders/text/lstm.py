@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ...errors import DataError
+from ..precision import placed
 from .words import WordEncoder, check_between, check_choice, check_whole, most_frequent
 
 if TYPE_CHECKING:
@@ -168,7 +169,7 @@ class LSTMEncoder(WordEncoder):
         codes = self._codes(batch)
         rows = [row for row, text in enumerate(codes) if text]
         if rows:
-            network = self.network_.to(device).eval()
+            network = placed(self.network_, device)
             with torch.inference_mode():
                 pooled = network.pooled(*_padded([codes[row] for row in rows], device))
             vectors[rows] = pooled.float().cpu().numpy()

@@ -6,6 +6,7 @@ import numpy as np
 
 from ...errors import DataError, MMRecError, ParameterError
 from ..base import Encoder
+from ..precision import placed
 from .frames import sample_frames
 
 TASKS = ("order", "arrow")
@@ -109,6 +110,5 @@ class SmallCNN3D(Encoder):
 
         from .networks import as_input
 
-        self.network_.to(device).eval()
         with torch.inference_mode():
-            return self.network_(as_input(np.stack(batch), device)).float().cpu().numpy()
+            return placed(self.network_, device)(as_input(np.stack(batch), device)).float().cpu().numpy()
