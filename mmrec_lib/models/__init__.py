@@ -26,6 +26,7 @@ _REGISTRY = {
     "lightgat": ("graphs", "LightGAT"),
     "twotower": ("two_tower", "TwoTower"),
     "contentknn": ("content", "ContentKNN"),
+    "hybrid": ("hybrid", "Hybrid"),
 }
 
 __all__ = ["Recommender", "available", "create", "get_class", "load"]

@@ -358,6 +358,7 @@ class TestAllModels(RecommenderConformance):
             "lightgcn": {"dim": 0, "l2": -1, "epochs": 0},
             "lightgat": {"dim": 0, "l2": -1, "epochs": 0},
             "twotower": {"dim": 0, "users": "names", "components": 0, "l2": -1, "epochs": 0},
+            "hybrid": {"parts": {}, "options": {"loudness": 1}, "inner_fraction": 0, "seed": -1},
         }
     )
     blind = ("random", "popularity")
