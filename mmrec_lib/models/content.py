@@ -11,7 +11,7 @@ from .. import ranking
 from ..data import Features
 from ..errors import ParameterError
 from .base import Recommender
-from .checks import at_least, one_of
+from .checks import above, at_least, one_of
 from .neighbours import ItemKNN
 
 
@@ -47,23 +47,79 @@ class ContentKNN(Recommender):
         self.scale = one_of("scale", scale, ("standard", "none"))
 
     def _fit(self, train, features, valid) -> None:
-        self.similarity_ = nearest_by_content(self._joined(features), self.k)
-
-    def _joined(self, features: Features) -> np.ndarray:
-        """One row an item, whose scalar products are the weighted sums of cosines."""
-        weights = self.weights or {}
-        for modality in weights:
-            if modality not in features:
-                raise ParameterError(f"weights names modality {modality!r}; features have {', '.join(features)}")
-        parts = []
-        for modality, vectors in features.items():
-            mask = features.mask[modality]
-            unit = unit_rows(standardise(vectors, mask) if self.scale == "standard" else vectors)
-            parts.append(np.sqrt(np.float32(weights.get(modality, 1.0))) * unit * mask[:, None])
-        return np.concatenate(parts, axis=1)
+        self.similarity_ = nearest_by_content(joined(features, self.weights, self.scale == "standard"), self.k)
 
     _score = ItemKNN._score
     neighbours = ItemKNN.neighbours
+
+
+class ContentProfile(Recommender):
+    """A profile of each user in the space of the content, compared with every item.
+
+    ``how="mean"``: the profile is the mean vector of what the user met (Rocchio, 1971), and scores are cosines, summed
+    over the modalities. ``how="ridge"``: the profile is a taste ``w`` that predicts what the user met from the content
+    of all items, ``min |y - X w|^2 + l2 |w|^2``. The matrix to invert is the same for all users, so that everybody's
+    taste is found at once. Interactions say only what the user met, so an item that nobody has met is recommended as
+    well as any other.
+
+    Parameters
+    ----------
+    how : {"ridge", "mean"}, default "ridge"
+    l2 : float, default 100
+        Above 0; of ``how="ridge"``.
+    weights : dict, optional
+        Modality to its weight, 0 or more. Default: all 1.
+
+    Attributes
+    ----------
+    user_factors_, item_factors_ : float32 (n_users, dim), (n_items, dim)
+        Profiles and vectors, all modalities side by side.
+    """
+
+    name = "contentprofile"
+    needs_features = True
+
+    def __init__(self, how: str = "ridge", l2: float = 100.0, weights: Mapping[str, float] | None = None) -> None:
+        self.how = one_of("how", how, ("ridge", "mean"))
+        self.l2 = above("l2", l2, 0)
+        self.weights = None if weights is None else {m: at_least(f"weights[{m!r}]", w, 0) for m, w in weights.items()}
+
+    def _fit(self, train, features, valid) -> None:
+        if self.how == "mean":
+            x = joined(features, self.weights)
+            sizes = np.cumsum(list(features.dims.values()))[:-1]
+            parts = np.split(self.seen_ @ x, sizes, axis=1)
+            self.user_factors_ = np.concatenate([unit_rows(part) for part in parts], axis=1)
+        else:
+            x = joined(features, self.weights, unit=False)
+            products = x.T @ x
+            products[np.diag_indices_from(products)] += np.float32(self.l2)
+            self.user_factors_ = np.linalg.solve(products, (self.seen_ @ x).T).T.astype(np.float32)
+        self.item_factors_ = x
+
+    def _score(self, users):
+        return self.user_factors_[users] @ self.item_factors_.T
+
+
+def joined(
+    features: Features, weights: Mapping[str, float] | None = None, standard: bool = True, unit: bool = True
+) -> np.ndarray:
+    """All modalities side by side, float32 ``(n_items, sum of dims)``, each times the root of its weight (default 1).
+
+    With ``unit`` rows of a modality have length 1, so that scalar products are the weighted sums of cosines. Zeros
+    where an item lacks a modality. Raises :class:`ParameterError` for a weight of a modality that is not there.
+    """
+    weights = weights or {}
+    for modality in weights:
+        if modality not in features:
+            raise ParameterError(f"weights names modality {modality!r}; features have {', '.join(features)}")
+    parts = []
+    for modality, vectors in features.items():
+        mask = features.mask[modality]
+        x = standardise(vectors, mask) if standard else vectors
+        x = unit_rows(x) if unit else x
+        parts.append(np.sqrt(np.float32(weights.get(modality, 1.0))) * x * mask[:, None])
+    return np.concatenate(parts, axis=1).astype(np.float32, copy=False)
 
 
 def standardise(vectors: np.ndarray, mask: np.ndarray) -> np.ndarray:

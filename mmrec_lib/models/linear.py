@@ -38,12 +38,15 @@ class EASE(Recommender):
 
     def _fit(self, train, features, valid) -> None:
         try:
-            weights = inverse(gram(self.seen_, self.l2))
+            weights = inverse(self._gram(features, np.float32))
         except linalg.LinAlgError:  # l2 too small for the precision of float32
-            weights = inverse(gram(self.seen_, self.l2, np.float64)).astype(np.float32)
+            weights = inverse(self._gram(features, np.float64)).astype(np.float32)
         weights /= -weights.diagonal()
         np.fill_diagonal(weights, 0)
         self.weights_ = weights
+
+    def _gram(self, features, dtype: type) -> np.ndarray:
+        return gram(self.seen_, self.l2, dtype)
 
     def _score(self, users: np.ndarray) -> np.ndarray:
         return self.seen_[users] @ self.weights_
@@ -54,6 +57,44 @@ class EASE(Recommender):
         Raises :class:`UnknownItemError` for a code that is not below the number of items.
         """
         return neighbour_table(self, "item", item, k, lambda i: self.weights_[:, i])
+
+
+class SideEASE(EASE):
+    """EASE that reads content as well: each dimension of it is one more user who "met" items by so much.
+
+    Jeunen, Van Balen and Goethals, 2020 (collective EASE): the vectors of each modality, scaled, are stacked under the
+    interactions, and the regression is solved for both at once; ``X^T X`` becomes ``X^T X + sum_m w_m F_m F_m^T``. Rows
+    of ``F_m`` are standardised and have length 1, so that a weight is the number of common users that equal content is
+    worth. An item that nobody met has weights from content alone.
+
+    Parameters
+    ----------
+    l2 : float, default 300
+        Above 0; larger for sparser data.
+    content : float, default 10
+        Weight of each modality, 0 or more.
+    weights : dict, optional
+        Modality to a factor on its weight, 0 or more; default 1.
+
+    Attributes
+    ----------
+    weights_ : float32 ``(n_items, n_items)``
+        As in :class:`EASE`.
+    """
+
+    name = "sideease"
+    needs_features = True
+
+    def __init__(self, l2: float = 300.0, content: float = 10.0, weights: dict[str, float] | None = None) -> None:
+        super().__init__(l2)
+        self.content = at_least("content", content, 0)
+        self.weights = None if weights is None else {m: at_least(f"weights[{m!r}]", w, 0) for m, w in weights.items()}
+
+    def _gram(self, features, dtype: type) -> np.ndarray:
+        from .content import joined
+
+        x = joined(features, self.weights).astype(dtype, copy=False)
+        return super()._gram(features, dtype) + dtype(self.content) * (x @ x.T)
 
 
 class SLIM(Recommender):

@@ -146,20 +146,32 @@ class TorchRecommender(Recommender):
 class PairSampling:
     """Batches of observed pairs and unobserved items: ``(users (b,), positives (b,), negatives (b, n_negatives))``."""
 
+    #: Are negatives drawn only among items that somebody met? That nobody met an item says nothing against it, and a
+    #: model that can place it by its content must not be taught so.
+    _spare_new_items = False
+
     def _prepare(self, train, features) -> None:
-        # hard negatives are chosen in the loss, where scores are at hand, from uniform candidates
-        self._sampler = NegativeSampler(self.seen_, "uniform" if self.negatives == "hard" else self.negatives)
         rows = np.repeat(np.arange(self.n_users_), np.diff(self.seen_.indptr))
+        self._drawn = np.flatnonzero(self.popularity_) if self._spare_new_items else np.arange(self.n_items_)
+        self._sampler = self._make_sampler()
+        if not self._sampler.has_negative[rows].any():  # who met all that was met: new items are all there is
+            self._drawn = np.arange(self.n_items_)
+            self._sampler = self._make_sampler()
         usable = self._sampler.has_negative[rows]  # who met everything has no order to learn
         if not usable.any():
             raise DataError(f"{type(self).__name__}: every user has met every item; there is nothing to learn from")
         self._pairs = rows[usable], self.seen_.indices[usable]
 
+    def _make_sampler(self) -> NegativeSampler:
+        seen = self.seen_ if len(self._drawn) == self.n_items_ else self.seen_[:, self._drawn]
+        # hard negatives are chosen in the loss, where scores are at hand, from uniform candidates
+        return NegativeSampler(seen, "uniform" if self.negatives == "hard" else self.negatives)
+
     def _batches(self, rng, epoch):
         users, items = self._pairs
         order = rng.permutation(len(users))
         users, items = users[order], items[order]
-        negatives = self._sampler.sample(users, self.n_negatives, rng)
+        negatives = self._drawn[self._sampler.sample(users, self.n_negatives, rng)]
         columns = [self._tensor(a.astype(np.int64)) for a in (users, items, negatives)]
         yield from zip(*(c.split(self.batch_size) for c in columns), strict=True)
 
@@ -190,6 +202,9 @@ class FactorRecommender(PairSampling, TorchRecommender):
     item_factors_ : float32 (n_items, dim)
     """
 
+    #: Is the penalty on the vectors that are multiplied, and not on the embeddings that they are made of?
+    _penalty_on_vectors = False
+
     def __init__(self, dim, l2, negatives, n_negatives, loss, **training) -> None:
         super().__init__(**training)
         self.dim = whole("dim", dim)
@@ -199,9 +214,13 @@ class FactorRecommender(PairSampling, TorchRecommender):
         self.loss = one_of("loss", loss, ("bpr", "softmax", "bce"))
 
     def _loss(self, module, batch):
+        return self._pair_loss(module, module(), batch)
+
+    def _pair_loss(self, module, vectors: tuple[Tensor, Tensor], batch) -> Tensor:
+        """The ranking loss of a batch and the penalty, given the vectors of all users and all items."""
         users, positives, negatives = batch
         items = torch.cat([positives, negatives.flatten()])  # one gather: its gradient is as large as the whole table
-        all_users, all_items = module()
+        all_users, all_items = vectors
         u, rows = all_users.index_select(0, users), all_items.index_select(0, items)
         p, n = rows[: len(users)], rows[len(users) :].view(*negatives.shape, -1)
         negative = (u[:, None] * n).sum(-1)
@@ -211,7 +230,8 @@ class FactorRecommender(PairSampling, TorchRecommender):
         loss = self._rank_loss((u * p).sum(-1), negative, positives, negatives)
         if not self.l2:
             return loss
-        if all_users is not module.user:  # propagated: the penalty is on the embeddings themselves
+        if all_users is not module.user and not self._penalty_on_vectors:
+            # propagated: the penalty is on the embeddings themselves
             items = torch.cat([positives, negatives.flatten()])
             u, p, n = module.user.index_select(0, users), module.item.index_select(0, items), u.new_zeros(1)
         return loss + self.l2 / 2 * sum(x.square().sum() for x in (u, p, n)) / len(users)
@@ -222,7 +242,8 @@ class FactorRecommender(PairSampling, TorchRecommender):
         if self.loss == "bce":
             return losses.bce(positive, negative)
         if self.negatives == "popularity":
-            log_q = self._tensor(self._sampler.log_q)
+            log_q = self._tensor(np.zeros(self.n_items_, np.float32))
+            log_q[self._tensor(self._drawn)] = self._tensor(self._sampler.log_q)
             return losses.sampled_softmax(positive, negative, log_q[positives], log_q[negatives])
         return losses.sampled_softmax(positive, negative)
 

@@ -9,11 +9,11 @@ import torch
 from scipy import sparse
 from torch import Tensor, nn
 
-from ..data import Features
-from ..errors import DataError, ParameterError, UnknownItemError
+from .. import fusion as operators
+from ..errors import DataError, ParameterError, UnknownItemError, UnknownNameError
 from ..training import losses
 from .checks import at_least, one_of, whole
-from .content import standardise, unit_rows
+from .multimodal import prepare
 from .torch_base import TorchRecommender, to_numpy
 
 
@@ -40,6 +40,13 @@ class TwoTower(TorchRecommender):
         embeddings alone.
     components : int or None, default 128
         Principal components kept of each modality; None: all dimensions.
+    fusion : str, optional
+        Operator that makes one vector of an item's modalities, a name of ``mm.fusion.available()``. Default: the sum
+        of one linear map a modality, as above.
+    fusion_options : dict, optional
+        Further arguments of the operator.
+    modality_dropout : float, default 0
+        In training, each item loses each of its modalities with this probability, anew for each batch.
     l2 : float, default 0.2
         Weight of the squared length of both towers' vectors (half their sum over the batch size).
     log_q : bool, default True
@@ -54,6 +61,10 @@ class TwoTower(TorchRecommender):
         What each item adds to the mean of a user who chose it; empty where users are embeddings alone.
     has_ : bool (n_modalities, n_items)
         Which items have which modality.
+    modalities_ : list of str
+        Their order.
+    modality_weights_ : float32 (n_items, n_modalities)
+        How much each modality counted in an item's vector, as ``fusion`` says; without it, no columns.
 
     Raises
     ------
@@ -65,7 +76,8 @@ class TwoTower(TorchRecommender):
 
     def __init__(
         self, dim: int = 64, use_ids: bool = True, users: str = "both", components: int | None = 128, l2: float = 0.2,
-        log_q: bool = True, epochs: int = 100, batch_size: int = 1024, learning_rate: float = 0.005,
+        log_q: bool = True, fusion: str | None = None, fusion_options: dict | None = None,
+        modality_dropout: float = 0.0, epochs: int = 100, batch_size: int = 1024, learning_rate: float = 0.005,
         weight_decay: float = 0.0, metric: str = "ndcg@20", eval_every: int = 5, patience: int = 3, seed: int = 0,
         device: str = "auto",
     ) -> None:  # fmt: skip
@@ -75,6 +87,10 @@ class TwoTower(TorchRecommender):
         self.users = one_of("users", users, ("both", "ids", "history"))
         self.components = None if components is None else whole("components", components)
         self.l2 = at_least("l2", l2, 0)
+        if fusion is not None and fusion not in operators.available():
+            raise UnknownNameError("fusion operator", fusion, operators.available())
+        self.fusion, self.fusion_options = fusion, None if fusion_options is None else dict(fusion_options)
+        self.modality_dropout = at_least("modality_dropout", modality_dropout, 0, below=1)
 
     def _prepare(self, train, features) -> None:
         content = {} if features is None else prepare(features, self.components)
@@ -82,6 +98,7 @@ class TwoTower(TorchRecommender):
             setting = "use_ids=False" if not self.use_ids else "users='history'"
             raise DataError(f"TwoTower with {setting} knows items by content alone: call fit(train, features=...)")
         self._content = {m: self._tensor(x) for m, x in content.items()}
+        self.modalities_ = list(content)
         self.has_ = np.stack([features.mask[m] for m in content]) if content else np.zeros((0, self.n_items_), bool)
         has = self.has_.astype(np.float32)[..., None]
         self._has = {m: self._tensor(column) for m, column in zip(content, has, strict=True)}
@@ -97,7 +114,11 @@ class TwoTower(TorchRecommender):
     def _build(self, train, features):
         sizes = {m: x.shape[1] for m, x in self._content.items()}
         user_ids = self.users != "history"
-        return Towers(*train.shape, self.dim, sizes, user_ids, self.use_ids, self._sums, self.popularity_ > 0)
+        met = self.popularity_ > 0
+        fused = None
+        if self.fusion is not None and sizes:
+            fused = operators.create(self.fusion, sizes, self.dim, seed=self.seed, **(self.fusion_options or {}))
+        return Towers(*train.shape, self.dim, sizes, user_ids, self.use_ids, self._sums, met, fused)
 
     def _batches(self, rng, epoch):
         rows = np.repeat(np.arange(self.n_users_), np.diff(self.seen_.indptr))
@@ -112,7 +133,11 @@ class TwoTower(TorchRecommender):
         return loss + self.l2 / 2 * (u.square().sum() + i.square().sum()) / len(users)
 
     def _item_vectors(self, module, items: Tensor) -> Tensor:
-        return module.item_tower(items, {m: x[items] for m, x in self._content.items()})
+        content, has = {m: x[items] for m, x in self._content.items()}, {m: x[items] for m, x in self._has.items()}
+        if module.training and self.modality_dropout:
+            has = {m: x * (torch.rand_like(x) >= self.modality_dropout) for m, x in has.items()}
+            content = {m: x * has[m] for m, x in content.items()}
+        return module.item_tower(items, content, {m: x[:, 0] > 0 for m, x in has.items()})
 
     def _user_vectors(self, module, users: Tensor, without: Tensor | None = None) -> Tensor:
         means = {}
@@ -130,10 +155,12 @@ class TwoTower(TorchRecommender):
     def _keep(self, module):
         users = self._user_vectors(module, torch.arange(self.n_users_, device=self._device))
         items = self._item_vectors(module, torch.arange(self.n_items_, device=self._device))
+        weights = to_numpy(module.modality_weights(self._content, {m: x[:, 0] > 0 for m, x in self._has.items()}))
         parts = [to_numpy(layer(self._content[m])) for m, layer in zip(self._sums, module.history, strict=True)]
         kept = np.stack(parts) if parts else np.zeros((0, self.n_items_, self.dim), np.float32)
         self._content, self._sums, self._counts, self._has = {}, {}, {}, {}  # as large as the data, needed no more
-        return {"user_factors_": to_numpy(users), "item_factors_": to_numpy(items), "history_factors_": kept}
+        factors = {"user_factors_": to_numpy(users), "item_factors_": to_numpy(items)}
+        return factors | {"history_factors_": kept, "modality_weights_": weights}
 
     def _score(self, users):
         return self.user_factors_[users] @ self.item_factors_.T
@@ -167,18 +194,29 @@ class Towers(nn.Module):
 
     def __init__(
         self, n_users: int, n_items: int, dim: int, sizes: dict[str, int], user_ids: bool, item_ids: bool,
-        history: Sequence[str], met: np.ndarray, scale: float = 0.03,
+        history: Sequence[str], met: np.ndarray, fused: nn.Module | None = None, scale: float = 0.03,
     ) -> None:  # fmt: skip
         super().__init__()
         self.user = nn.Parameter(torch.randn(n_users, dim) * scale) if user_ids else None
         # what nobody met has nothing learned, and no random start either
         self.item = nn.Parameter(torch.randn(n_items, dim) * scale * torch.tensor(met)[:, None]) if item_ids else None
-        self.content = nn.ModuleList(nn.Linear(size, dim, bias=False) for size in sizes.values())
+        self.fused = fused
+        separate = sizes.values() if fused is None else ()
+        self.content = nn.ModuleList(nn.Linear(size, dim, bias=False) for size in separate)
         self.history = nn.ModuleList(nn.Linear(sizes[m], dim, bias=False) for m in history)
 
-    def item_tower(self, items: Tensor, content: dict[str, Tensor]) -> Tensor:
+    def item_tower(self, items: Tensor, content: dict[str, Tensor], has: dict[str, Tensor]) -> Tensor:
         """Vectors of items, from their codes and what each modality shows of them."""
-        return _sum(self.item, items, self.content, content)
+        if self.fused is None:
+            return _sum(self.item, items, self.content, content)
+        vectors = self.fused(content, has)
+        return vectors if self.item is None else vectors + self.item.index_select(0, items)
+
+    def modality_weights(self, content: dict[str, Tensor], has: dict[str, Tensor]) -> Tensor:
+        """Of all items ``(n_items, n_modalities)``; no columns without a fusion operator."""
+        if self.fused is None:
+            return next(self.parameters()).new_zeros(0, 0)
+        return self.fused(content, has, return_weights=True)[1]
 
     def user_tower(self, users: Tensor, means: dict[str, Tensor]) -> Tensor:
         """Vectors of users, from their codes and the means of what they chose."""
@@ -190,15 +228,3 @@ def _sum(embedding: Tensor | None, codes: Tensor, layers: nn.ModuleList, inputs:
     if embedding is not None:
         parts.append(embedding.index_select(0, codes))
     return sum(parts[1:], parts[0])
-
-
-def prepare(features: Features, components: int | None) -> dict[str, np.ndarray]:
-    """Features standardised, turned to their main directions, and scaled to length 1; zeros where there is nothing."""
-    result = {}
-    for modality, vectors in features.items():
-        x = standardise(vectors, features.mask[modality])
-        if components is not None and components < x.shape[1]:
-            directions = np.linalg.eigh(x.T @ x)[1][:, ::-1]  # eigenvalues come in rising order
-            x = x @ directions[:, :components]
-        result[modality] = unit_rows(x).astype(np.float32)
-    return result

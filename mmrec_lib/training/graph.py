@@ -52,7 +52,7 @@ def normalise(matrix: sparse.csr_matrix, how: str = "both") -> sparse.csr_matrix
     scale = _inverse(rows, 0.5 if how == "both" else 1.0)
     data = matrix.data * np.repeat(scale, counts)
     if how == "both":
-        columns = np.bincount(matrix.indices, weights=matrix.data, minlength=matrix.shape[1])
+        columns = np.bincount(matrix.indices, weights=matrix.data, minlength=matrix.shape[1]).astype(np.float64)
         data *= _inverse(columns, 0.5)[matrix.indices]
     arrays = (data.astype(np.float32), matrix.indices.astype(np.int32), matrix.indptr.astype(np.int32))
     return sparse.csr_matrix(arrays, shape=matrix.shape)

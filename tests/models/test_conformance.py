@@ -19,6 +19,7 @@ import mmrec_lib as mm
 from mmrec_lib.errors import DataError, ModelFileError, NotFittedError, ParameterError, UnknownUserError
 
 EVERYBODY = np.arange(60)
+MULTIMODAL = ("vbpr", "deepstyle", "fm", "mmgcn", "grcn", "lattice", "freedom", "mgcn", "slmrec")
 NEURAL = {"dim": 8, "epochs": 12, "batch_size": 64, "learning_rate": 0.05, "device": "cpu"}
 
 
@@ -104,7 +105,8 @@ class RecommenderConformance:
     def test_class_says_what_its_parameters_are(self, name):
         cls = mm.models.get_class(name)
         for param in inspect.signature(cls.__init__).parameters:
-            assert param == "self" or param in (cls.__doc__ or ""), f"{cls.__name__}: {param} is not documented"
+            told = any(param in (c.__doc__ or "") for c in cls.__mro__)
+            assert param == "self" or told, f"{cls.__name__}: {param} is not documented"
 
     def test_unknown_parameter(self, name):
         with pytest.raises(ParameterError, match="no parameter 'neighbors_'"):
@@ -340,6 +342,10 @@ class TestAllModels(RecommenderConformance):
             "lightgcn": NEURAL,
             "lightgat": NEURAL,
             "twotower": NEURAL,
+            **{name: NEURAL | {"l2": 0.01} for name in MULTIMODAL},
+            "bm3": NEURAL | {"epochs": 40},
+            "mmvae": NEURAL | {"hidden": 32, "epochs": 40},
+            "diffmm": NEURAL | {"hidden": 16, "diffusion_epochs": 3},
         }
     )
     wrong = types.MappingProxyType(
