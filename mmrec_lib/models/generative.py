@@ -57,6 +57,7 @@ class MMVAE(MultimodalRecommender):
     beta: float = 0.2
     annealing_epochs: int = 20
     expert_dropout: float = 0.2
+    map_rate: float = 1.0
     l2: float = 0.0
     batch_size: int = 512
     learning_rate: float = 0.002

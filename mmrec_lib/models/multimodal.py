@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from ..data import Features
 from ..training.graph import SparseMatrix, mean_of_layers, normalise
-from .checks import at_least, whole
+from .checks import above, at_least, whole
 from .content import nearest_by_content, standardise, unit_rows
 from .torch_base import Embeddings, FactorRecommender, to_numpy
 
@@ -103,6 +103,9 @@ class MultimodalRecommender(FactorRecommender):
         Length of the vectors.
     components : int or None, default 128
         Principal components kept of each modality; None: all dimensions.
+    map_rate : float, default 0.1
+        Learning rate of maps (linear layers), as a share of ``learning_rate``. All items pull at a map in each step, an
+        embedding waits for its item; at equal rates the maps settle before the embeddings have learned anything.
     modality_dropout : float, default 0
         In training, each item loses each of its modalities with this probability, anew for each batch.
     graph_at_test : int, default 0
@@ -123,6 +126,7 @@ class MultimodalRecommender(FactorRecommender):
 
     dim: int = 64
     components: int | None = 128
+    map_rate: float = 0.1
     modality_dropout: float = 0.0
     graph_at_test: int = 0
     l2: float = 0.02
@@ -146,6 +150,7 @@ class MultimodalRecommender(FactorRecommender):
             **{name: getattr(self, name) for name in training}, device=self.device,
         )  # fmt: skip
         self.components = None if self.components is None else whole("components", self.components)
+        self.map_rate = above("map_rate", self.map_rate, 0)
         self.modality_dropout = at_least("modality_dropout", self.modality_dropout, 0, below=1)
         self.graph_at_test = whole("graph_at_test", self.graph_at_test, least=0)
 
@@ -155,6 +160,15 @@ class MultimodalRecommender(FactorRecommender):
         self._content = {m: self._tensor(x) for m, x in self._vectors.items()}
         self._has = {m: self._tensor(features.mask[m][:, None].astype(np.float32)) for m in self._vectors}
         self._clicks = self._module = None
+
+    def _optimizer(self, module):
+        layers = [m for m in module.modules() if isinstance(m, (nn.Linear, nn.Embedding))]
+        maps = {id(p): p for layer in layers for p in layer.parameters()}
+        rest = [p for p in module.parameters() if id(p) not in maps]
+        groups = [{"params": rest, "lr": self.learning_rate}]
+        if maps:
+            groups.append({"params": list(maps.values()), "lr": self.learning_rate * self.map_rate})
+        return torch.optim.AdamW(groups, weight_decay=self.weight_decay, fused=True)
 
     def _click_graph(self) -> SparseMatrix:
         """The normalised ``(n_users, n_items)`` half of the graph of clicks."""

@@ -31,6 +31,7 @@ class VBPR(MultimodalRecommender):
     name = "vbpr"
     _penalty_on_vectors = True
 
+    map_rate: float = 1.0
     batch_size: int = 4096
     learning_rate: float = 0.005
 
@@ -81,6 +82,7 @@ class DeepStyle(MultimodalRecommender):
 
     category: str = "category"
     n_categories: int = 32
+    map_rate: float = 1.0
     batch_size: int = 4096
     learning_rate: float = 0.005
 
@@ -89,15 +91,15 @@ class DeepStyle(MultimodalRecommender):
         self.n_categories = whole("n_categories", self.n_categories)
 
     def _prepare(self, train, features) -> None:
+        content = features.only(*(m for m in features if m != self.category))
+        super()._prepare(train, content)
         if self.category in features:
             groups, known = features[self.category].argmax(axis=1), features.mask[self.category]
-            features = features.only(*(m for m in features if m != self.category))
-        super()._prepare(train, features)
-        if self.category not in self._vectors and "groups" not in locals():
-            stacked = torch.cat(list(self._content.values()), dim=1).cpu().numpy()
-            groups = remembered(_clusters, (stacked,), self.n_categories)
-            known = (stacked != 0).any(axis=1)
-        self._groups, self._known = self._tensor(groups.astype("int64")), self._tensor(known[:, None].astype("float32"))
+        else:
+            vectors = np.concatenate(list(self._vectors.values()), axis=1)
+            groups, known = remembered(_clusters, (vectors,), self.n_categories), (vectors != 0).any(axis=1)
+        self._groups = self._tensor(groups.astype(np.int64))
+        self._known = self._tensor(known[:, None].astype(np.float32))
 
     def _build(self, train, features):
         return Style(self, self._groups, self._known)
@@ -142,6 +144,7 @@ class FM(MultimodalRecommender):
     name = "fm"
     _penalty_on_vectors = True
 
+    map_rate: float = 1.0
     batch_size: int = 4096
     learning_rate: float = 0.005
 

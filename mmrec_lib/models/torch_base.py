@@ -97,6 +97,7 @@ class TorchRecommender(Recommender):
             epochs=self.epochs,
             learning_rate=self.learning_rate,
             weight_decay=self.weight_decay,
+            optimizer=self._optimizer(module),
             validate=None if validator is None else lambda: validator(self._scorer(module)),
             eval_every=self.eval_every,
             patience=self.patience,
@@ -111,6 +112,10 @@ class TorchRecommender(Recommender):
 
     def _prepare(self, train, features) -> None:
         """Whatever a model computes once before training."""
+
+    def _optimizer(self, module: nn.Module) -> torch.optim.Optimizer | None:
+        """None: Adam with one learning rate, made by the training loop."""
+        return None
 
     def _build(self, train, features) -> nn.Module:
         raise NotImplementedError

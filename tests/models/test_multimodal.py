@@ -23,6 +23,7 @@ OWN = types.MappingProxyType(
         "mmvae": {"hidden": 32, "epochs": 60, "batch_size": 64},
         "diffmm": {"hidden": 16, "diffusion_epochs": 3},
         "slmrec": {"epochs": 30},
+        "mmgcn": {"epochs": 40},
     }
 )
 
@@ -162,6 +163,15 @@ def test_graph_at_test_smooths_the_vectors_once_more(shop):
     np.testing.assert_allclose(smooth.item_factors_, items.numpy(), rtol=1e-4, atol=1e-6)
 
 
+def test_maps_learn_at_their_own_rate(shop):
+    model = prepared("freedom", shop, learning_rate=0.02, map_rate=0.1)
+    module = model._build(shop.train, shop.features)
+    rates = {id(p): group["lr"] for group in model._optimizer(module).param_groups for p in group["params"]}
+    assert rates.keys() == {id(p) for p in module.parameters()}
+    assert {rates[id(module.user)], rates[id(module.item)]} == {0.02}
+    assert all(rates[id(p)] == pytest.approx(0.002) for p in module.maps.parameters())
+
+
 def test_modality_dropout_hides_in_training_only(shop):
     model = prepared("vbpr", shop, modality_dropout=0.5)
     module = model._build(shop.train, shop.features)
@@ -188,6 +198,7 @@ def prepared(name, shop, **params):
     [
         ("vbpr", {"components": 0}),
         ("vbpr", {"modality_dropout": 1.0}),
+        ("vbpr", {"map_rate": 0}),
         ("vbpr", {"graph_at_test": -1}),
         ("deepstyle", {"n_categories": 0}),
         ("mmgcn", {"layers": 0}),
