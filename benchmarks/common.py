@@ -28,12 +28,30 @@ def root() -> Path:
     return Path(os.environ.get("MMREC_BENCHMARKS", HERE))
 
 
+#: The stamps of the benchmarks: people, and what is read from pictures, sentences and sounds.
+STAMPS = {"n_users": 500}
+ENCODERS = {
+    "text": "minilm",
+    "image": "efficientnet-lite0",
+    "colour": ("image", "colour-histogram"),
+    "audio": "log-mel",
+}
+
+
 def load_split(data: str) -> tuple[str, Split]:
-    """Short name and split: ``ml-100k`` (random within users, 80/10/10, seed 0), or a benchmark folder's own split."""
+    """Short name and split: random within users (80/10/10, seed 0) of ``ml-100k`` or ``stamps``, or a folder's own."""
     if data in mm.datasets.available():
-        return data, mm.data.split(mm.datasets.load(data), "random", seed=0)
+        return data, mm.data.split(mm.datasets.load(data, **(STAMPS if data == "stamps" else {})), "random", seed=0)
     dataset, split, _ = mm.datasets.load_benchmark(data)
     return dataset.name, split
+
+
+def load_features(data: str) -> mm.data.Features | None:
+    """Vectors of the items: of the stamps' media, or of a benchmark folder; None where there are none."""
+    if data == "stamps":
+        return mm.encoders.encode(mm.datasets.load(data, audience=False), ENCODERS)
+    features = None if data in mm.datasets.available() else mm.datasets.load_benchmark(data)[2]
+    return features or None
 
 
 def read_configs(name: str) -> dict[str, dict]:

@@ -66,6 +66,56 @@ SPACES: dict[str, dict] = {
     },
 }
 
+# Models that learn from clicks and content. Embeddings want a strong penalty on sparse data; what else differs is the
+# weight of the content. Each search begins at a start that was found by hand on the validation part.
+_CONTENT = {"learning_rate": ("log", 3e-3, 2e-2), "l2": ("log", 5e-3, 0.2), "eval_every": 5, "patience": 3}
+SPACES |= {
+    "contentknn": {"k": ("logint", 10, 300)},
+    "contentprofile": {"how": ["ridge", "mean"], "l2": ("log", 30.0, 30000.0)},
+    "sideease": {"l2": ("log", 10.0, 1000.0), "content": ("log", 0.1, 100.0)},
+    "vbpr": _CONTENT | {"epochs": 150, "graph_at_test": [0, 2, 3], "map_rate": [0.1, 1.0]},
+    "deepstyle": _CONTENT | {"epochs": 150, "map_rate": [0.1, 1.0]},
+    "fm": _CONTENT | {"epochs": 150, "map_rate": [0.1, 1.0]},
+    "mmgcn": _CONTENT | {"epochs": 80, "layers": [1, 2], "map_rate": [0.03, 0.1, 0.3]},
+    "grcn": _CONTENT | {"epochs": 80, "layers": [2, 3], "routing": [1, 3]},
+    "lattice": _CONTENT | {"epochs": 80, "layers": [2, 3], "keep": [0.9, 1.0], "item_layers": [1, 2]},
+    "freedom": _CONTENT
+    | {
+        "epochs": 200,
+        "layers": [2, 3],
+        "edge_dropout": ("float", 0.0, 0.8),
+        "content_loss": ("log", 0.01, 1.0),
+        "item_layers": [1, 2],
+    },
+    "mgcn": _CONTENT | {"epochs": 80, "layers": [2, 3], "contrast": ("log", 1e-3, 0.1)},
+    "bm3": _CONTENT
+    | {
+        "epochs": 100,
+        "layers": [1, 2, 3],
+        "dropout": ("float", 0.1, 0.6),
+        "content_loss": ("log", 0.05, 2.0),
+        "map_rate": [0.01, 0.03, 0.1],
+    },
+    "slmrec": _CONTENT | {"epochs": 80, "layers": [2, 3], "contrast": ("log", 1e-3, 0.1), "map_rate": [0.03, 0.1]},
+    "mmvae": {
+        "epochs": 100,
+        "eval_every": 5,
+        "patience": 3,
+        "hidden": [64, 256],
+        "dropout": ("float", 0.2, 0.7),
+        "beta": ("float", 0.05, 0.6),
+        "learning_rate": ("log", 5e-4, 5e-3),
+    },
+    "diffmm": _CONTENT
+    | {
+        "epochs": 100,
+        "layers": [2, 3],
+        "residual": [0.0, 0.1],
+        "generated": [0.0, 0.1, 0.3],
+        "contrast": ("log", 1e-4, 0.1),
+    },
+}
+
 # On the larger graphs an epoch takes seconds, and a search has few trials: fewer dimensions, and a start that is known
 # to be sensible there. Sparse data want a strong penalty.
 LARGE: dict[str, dict] = {
@@ -86,17 +136,54 @@ LARGE: dict[str, dict] = {
         "patience": 2,
     },
 }
+#: Where a search of a sparse data set (fewer than ten clicks a person) begins, if not at the defaults.
+SPARSE_START: dict[str, dict] = {
+    "ease": {"l2": 40.0},
+    "rp3beta": {"alpha": 0.6, "beta": 0.05, "k": 500},
+    "lightgcn": {"learning_rate": 0.01, "l2": 0.05, "layers": 3},
+    "sideease": {"l2": 40.0, "content": 1.0},
+    "vbpr": {"l2": 0.05, "graph_at_test": 3},
+    "mmgcn": {"learning_rate": 0.01, "l2": 0.05, "map_rate": 0.03},
+    "grcn": {"l2": 0.05, "layers": 3, "routing": 1},
+    "lattice": {"l2": 0.05, "layers": 3, "keep": 1.0},
+    "freedom": {"l2": 0.05, "layers": 3},
+    "mgcn": {"l2": 0.05, "layers": 3},
+    "bm3": {"l2": 0.02, "map_rate": 0.03},
+    "slmrec": {"l2": 0.05, "contrast": 0.001, "layers": 3},
+    "diffmm": {"l2": 0.05, "residual": 0.0, "generated": 0.1, "contrast": 0.001, "layers": 3},
+}
 LARGE_START: dict[str, dict] = {
     "bpr": {"learning_rate": 2e-3, "l2": 0.1, "batch_size": 4096},
     "lightgcn": {"learning_rate": 0.01, "l2": 0.02, "layers": 3},
 }
 
 
-def space(model: str, n_interactions: int) -> dict:
-    """Where to look for a model's parameters, on a data set of that many training interactions."""
-    return LARGE.get(model, SPACES[model]) if n_interactions > 100_000 else SPACES[model]
+#: Sparse data sets want smoothing over the graph more than comparison with hard negatives.
+SPARSE: dict[str, dict] = {
+    "lightgcn": {
+        "learning_rate": ("log", 3e-3, 2e-2),
+        "l2": ("log", 0.01, 0.2),
+        "layers": [2, 3, 4],
+        "batch_size": [4096, 8192],
+        "epochs": 120,
+        "patience": 3,
+    },
+}
 
 
-def start(model: str, n_interactions: int) -> dict:
+def space(model: str, split) -> dict:
+    """Where to look for a model's parameters on a data set."""
+    if len(split.train) > 100_000:
+        return LARGE.get(model, SPACES[model])
+    return SPARSE.get(model, SPACES[model]) if _sparse(split) else SPACES[model]
+
+
+def start(model: str, split) -> dict:
     """Parameters of the first trial, where they are not the defaults."""
-    return LARGE_START.get(model, {}) if n_interactions > 100_000 else {}
+    if len(split.train) > 100_000:
+        return LARGE_START.get(model, {})
+    return SPARSE_START.get(model, {}) if _sparse(split) else {}
+
+
+def _sparse(split) -> bool:
+    return len(split.train) < 10 * split.train.n_users

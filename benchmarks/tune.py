@@ -2,6 +2,7 @@
 
     python benchmarks/tune.py --data ml-100k --models itemknn ease --trials 30 --metric ndcg@20
     python benchmarks/tune.py --data path/to/baby --models bpr --trials 30 --metric recall@20
+    python benchmarks/tune.py --data stamps --models vbpr freedom --trials 10
 
 The test part is never looked at. An interrupted search goes on where it stopped (``results/tmp``).
 """
@@ -21,15 +22,24 @@ from mmrec_lib.data import Split
 def fixed(model: str, split: Split, metric: str, seed: int) -> dict:
     """What the search leaves as it is: fixed entries of the space, the metric of early stopping, and the seed."""
     defaults = inspect.signature(mm.models.get_class(model)).parameters
-    entries = {k: v for k, v in space(model, len(split.train)).items() if not isinstance(v, (tuple, list))}
+    entries = {k: v for k, v in space(model, split).items() if not isinstance(v, (tuple, list))}
     return entries | {k: v for k, v in {"metric": metric, "seed": seed}.items() if k in defaults}
 
 
-def search(name: str, split: Split, model: str, trials: int, metric: str, seed: int, timeout: float | None = None):
+def search(
+    name: str,
+    split: Split,
+    model: str,
+    trials: int,
+    metric: str,
+    seed: int,
+    timeout: float | None = None,
+    features=None,
+):
     """Search one model's parameters; returns the library's ``SearchResult``. Finished trials are not repeated."""
     cls = mm.models.get_class(model)
-    first = {k: p.default for k, p in inspect.signature(cls).parameters.items()} | start(model, len(split.train))
-    where = space(model, len(split.train)) | fixed(model, split, metric, seed)
+    first = {k: p.default for k, p in inspect.signature(cls).parameters.items()} | start(model, split)
+    where = space(model, split) | fixed(model, split, metric, seed)
     evaluate = None
     if model == "biasedmf":  # predicts ratings, so it is judged by its error
         metric = "rmse"
@@ -44,6 +54,7 @@ def search(name: str, split: Split, model: str, trials: int, metric: str, seed: 
         n_trials=trials,
         metric="ndcg@20" if evaluate else metric,
         seed=seed,
+        features=features,
         timeout=timeout,
         evaluate=evaluate,
         path=common.root() / "results" / "tmp" / f"{name}-{model}-{metric}.json",
@@ -79,8 +90,9 @@ def main() -> None:
     parser.add_argument("--timeout", type=float, help="begin no trial after this many seconds of a model's search")
     args = parser.parse_args()
     name, split = common.load_split(args.data)
+    features = common.load_features(args.data)
     for model in args.models:
-        result = search(name, split, model, args.trials, args.metric, args.seed, args.timeout)
+        result = search(name, split, model, args.trials, args.metric, args.seed, args.timeout, features)
         keep(name, model, result)
         print(
             f"{name} {model}: {result.best_value:.4f} (first trial {result.trials['value'].iloc[0]:.4f}) after "
