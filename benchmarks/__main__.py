@@ -1,4 +1,4 @@
-"""All benchmarks, one after the other: ``python benchmarks [FOLDER OF AMAZON BABY]``; without it, ml-100k alone."""
+"""All benchmarks, one after the other: ``python benchmarks [FOLDER OF AMAZON BABY]``; without it, no Amazon Baby."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ HERE = Path(__file__).resolve().parent
 
 def main() -> None:
     folder = sys.argv[1:2]
-    steps = [["accuracy_ml100k.py"], ["encoders.py"]]
+    steps = [["accuracy_ml100k.py"], ["encoders.py"], ["content_control.py"]]
     if folder:
         steps += [["accuracy_baby.py", *folder], ["speed.py", *folder]]
     for script, *arguments in [*steps, ["report.py"]]:

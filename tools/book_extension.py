@@ -60,17 +60,25 @@ def gather_files(app, docname, source) -> None:
         source[0] = source[0].replace("<!-- gathered -->", "\n\n".join(parts))
 
 
-#: Chapter that shows the table of encoders, and the mark where it stands.
-ENCODERS = ("chapters/3_content_encoders/14_aligning_modalities", "<!-- table of encoders -->")
+#: Chapters that show a table of `make bench`: mark, file, and the text between which the table stands.
+MEASURED = {
+    "chapters/3_content_encoders/14_aligning_modalities": (
+        "<!-- table of encoders -->", "encoders.md", "# Encoders", "\nSpeed, medians",
+    ),
+    "chapters/4_multimodal_fusion/23_does_the_model_use_the_content": (
+        "<!-- table of content controls -->", "content_control.md", "# Does the model use the content?", "\n# ",
+    ),
+}  # fmt: skip
 
 
-def put_table_of_encoders(app, docname, source) -> None:
-    """The table that `make bench` measures, in the chapter that closes its part; a notebook's source is JSON."""
-    chapter, mark = ENCODERS
-    path = ROOT / "benchmarks" / "results" / "encoders.md"
-    if docname == chapter and path.exists():
-        text = path.read_text(encoding="utf-8").partition("# Encoders")[2].partition("\nSpeed, medians")[0].strip()
-        source[0] = source[0].replace(mark, json.dumps(text, ensure_ascii=False)[1:-1])
+def put_measured_table(app, docname, source) -> None:
+    """A table that `make bench` measures, where its chapter has its mark; a notebook's source is JSON."""
+    if docname in MEASURED:
+        mark, name, after, before = MEASURED[docname]
+        path = ROOT / "benchmarks" / "results" / name
+        if path.exists():
+            text = path.read_text(encoding="utf-8").partition(after)[2].partition(before)[0].strip()
+            source[0] = source[0].replace(mark, json.dumps(text, ensure_ascii=False)[1:-1])
 
 
 def number_by_chapter(app, env) -> list[str]:
@@ -100,7 +108,7 @@ def setup(app) -> dict:
     app.connect("config-inited", adjust_config)
     app.connect("env-get-updated", number_by_chapter, priority=900)  # after Sphinx has counted
     app.connect("source-read", gather_files)
-    app.connect("source-read", put_table_of_encoders)
+    app.connect("source-read", put_measured_table)
     app.connect("html-page-context", drop_live_code, priority=900)
     app.connect("build-finished", copy_mathjax)
     return {"parallel_read_safe": True, "parallel_write_safe": True}

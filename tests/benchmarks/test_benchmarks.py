@@ -171,6 +171,48 @@ def test_rows_of_the_speed_table():
     assert speed.in_turn({k: lambda v=v: next(v) for k, v in counts.items()}, 3) == {"a": 2.0, "b": 9.0}
 
 
+def test_content_control_trains_only_what_is_not_there(run, tmp_path, monkeypatch):
+    rng = np.random.default_rng(0)
+
+    def encode(data, encoders):  # vectors that the choices have nothing to do with, but for those of one modality
+        x = rng.normal(size=(data.n_items, 4)).astype(np.float32)
+        likes = data.extras["audience"].attributes["theme"].to_numpy(np.float32)
+        return mm.data.Features({"text": likes, "image": x}, {"text": likes.any(axis=1), "image": x[:, 0] > 0})
+
+    monkeypatch.setattr(mm.encoders, "encode", encode)
+    (tmp_path / "configs").mkdir()
+    (tmp_path / "configs" / "stamps.yml").write_text("vbpr: {dim: 4, epochs: 1}\n")
+    run("content_control.py", "--people", 60, "--models", "vbpr", "contentknn")
+    content = json.loads((tmp_path / "results" / "content_control.json").read_text())
+    assert list(content["splits"]) == ["random", "cold-items"]
+    for how, part in content["splits"].items():
+        assert list(part["models"]) == ["contentknn", "vbpr"]  # the order of the table
+        assert set(part["references"]) == {"popularity", "ease", "oracle"}
+        assert ("none" in part["models"]["vbpr"]) == (how == "random")
+        for row in part["models"].values():
+            controls = [row[v]["mean"] for v in ("shuffled", "noise", "none") if v in row]
+            assert row["gain"]["mean"] == pytest.approx(row["real"]["mean"] - max(controls))
+            assert row["p_holm"] >= row["p"]
+    assert content["splits"]["random"]["models"]["vbpr"]["params"] == {"dim": 4, "epochs": 1}
+    assert content["splits"]["cold-items"]["models"]["contentknn"]["verdict"] == "uses content"
+    text = importlib.import_module("report").content_control(content)
+    assert text.count("| Content neighbours |") == 2
+    content["splits"]["random"]["models"]["vbpr"]["p"] = 2.0  # would change if it were trained again
+    (tmp_path / "results" / "content_control.json").write_text(json.dumps(content))
+    run("content_control.py", "--people", 60, "--models", "vbpr", "contentknn", "--splits", "random")
+    assert json.loads((tmp_path / "results" / "content_control.json").read_text()) == content
+
+
+def test_new_things_are_ranked_among_themselves(monkeypatch):
+    among = importlib.import_module("content_control").AmongNew
+    train = mm.data.Interactions([0, 0, 1], [0, 1, 0], n_users=2, n_items=4)
+    model = among(mm.models.create("bpr", epochs=1, seed=3), np.array([2, 3]))
+    scores = model.fit(train).score([0, 1])
+    assert np.isneginf(scores[:, :2]).all()
+    assert np.isfinite(scores[:, 2:]).all()
+    assert type(model)(**(model.get_params() | {"seed": 4})).model.seed == 4  # as content_control makes another
+
+
 @pytest.mark.parametrize(
     ("low", "high", "word"), [(0.01, 0.02, "better"), (-0.01, 0.02, "as good"), (-0.02, -0.01, "worse")]
 )
