@@ -3,7 +3,7 @@
     python benchmarks/accuracy_tiktok.py path/to/tiktok
     python benchmarks/accuracy_tiktok.py path/to/tiktok --models freedom bm3
 
-Configurations come from ``configs/tiktok.yml``. A model that reads content is trained a second time on noise of the same
+Configurations come from ``configs/tiktok.yml``. A model that reads content is trained again on noise of the same
 size, and the two are compared user by user. Pairs whose item has no training click are reported apart. Published
 figures are of the test part, which this script never sees, and of models that had sentences as well.
 """

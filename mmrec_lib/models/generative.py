@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -14,7 +15,7 @@ from ..training import loop
 from ..training.graph import SparseMatrix, mean_of_layers, normalise
 from .autoencoders import kl_divergence, multinomial_loss
 from .checks import above, at_least, whole
-from .multimodal import ContentEmbeddings, MultimodalRecommender
+from .multimodal import ContentEmbeddings, MultimodalRecommender, remembered
 from .multimodal_graphs import contrastive
 
 
@@ -198,34 +199,13 @@ class DiffMM(MultimodalRecommender):
         self.temperature = above("temperature", self.temperature, 0)
 
     def _build(self, train, features):
-        graphs = [self._generate(x) for x in self._content.values()] if self.generated else []
+        graphs = [self._generate(x) for x in self._vectors.values()] if self.generated else []
         return Generated(self, self._click_graph(), graphs)
 
-    def _generate(self, content: Tensor) -> SparseMatrix:
-        """Train a restorer on everybody's rows and keep the best items of each restored row."""
-        users = np.flatnonzero(np.diff(self.seen_.indptr))
-        restorer = Restorer(self.n_items_, self.hidden, self.steps, self.noise).to(self._device)
-
-        def batches(epoch: int):
-            order = loop.epoch_rng(self.seed, epoch).permutation(users)
-            for start in range(0, len(order), 1024):
-                yield self._tensor(self.seen_[order[start : start + 1024]].toarray())
-
-        def loss(rows: Tensor) -> Tensor:
-            restored = restorer(*restorer.noisy(rows))
-            own = (restored - rows).square().mean()
-            return own + self.guide * (restored @ content - rows @ content).square().mean()
-
-        loop.fit(restorer, batches, loss, epochs=self.diffusion_epochs, learning_rate=1e-3, seed=self.seed,
-                 description="DiffMM, generating")  # fmt: skip
-        best = []
-        with torch.no_grad():
-            for start in range(0, len(users), 1024):
-                rows = self._tensor(self.seen_[users[start : start + 1024]].toarray())
-                best.append(restorer.restore(rows).topk(min(self.edges, self.n_items_)).indices.cpu().numpy())
-        items = np.concatenate(best)
-        ends = np.repeat(users, items.shape[1]), items.ravel()
-        graph = sparse.csr_matrix((np.ones(items.size, np.float32), ends), self.seen_.shape)
+    def _generate(self, content: np.ndarray) -> SparseMatrix:
+        settings = (self.n_items_, self.edges, self.diffusion_epochs, self.steps, self.noise, self.guide, self.hidden)
+        clicks = (self.seen_.indptr, self.seen_.indices)
+        graph = remembered(generate, (*clicks, content), *settings, self.seed, str(self._device))
         return SparseMatrix(normalise(graph), self._device)
 
     def _auxiliary(self, module, vectors, batch):
@@ -237,6 +217,37 @@ class DiffMM(MultimodalRecommender):
             total = total + contrastive(u1, u2, batch[0], self.temperature)
             total = total + contrastive(i1, i2, batch[1], self.temperature)
         return self.contrast * total / len(pairs)
+
+
+def generate(
+    indptr: np.ndarray, indices: np.ndarray, content: np.ndarray, n_items: int, edges: int, epochs: int, steps: int,
+    noise: float, guide: float, hidden: int, seed: int, device: str,
+) -> sparse.csr_matrix:  # fmt: skip
+    """The graph of the best ``edges`` items of each restored row, for clicks given as the arrays of a CSR matrix."""
+    seen = sparse.csr_matrix((np.ones(len(indices), np.float32), indices, indptr), (len(indptr) - 1, n_items))
+    users = np.flatnonzero(np.diff(indptr))
+    shown = torch.from_numpy(content).to(device)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        restorer = Restorer(n_items, hidden, steps, noise).to(device)
+
+    def rows(order: np.ndarray) -> Iterator[Tensor]:
+        for start in range(0, len(order), 1024):
+            yield torch.from_numpy(seen[order[start : start + 1024]].toarray()).to(device)
+
+    def loss(true: Tensor) -> Tensor:
+        restored = restorer(*restorer.noisy(true))
+        return (restored - true).square().mean() + guide * ((restored - true) @ shown).square().mean()
+
+    loop.fit(
+        restorer, lambda epoch: rows(loop.epoch_rng(seed, epoch).permutation(users)), loss, epochs=epochs,
+        learning_rate=1e-3, seed=seed, description="DiffMM, generating",
+    )  # fmt: skip
+    with torch.no_grad():
+        best = [restorer.restore(true).topk(min(edges, n_items)).indices.cpu().numpy() for true in rows(users)]
+    items = np.concatenate(best)
+    ends = np.repeat(users, items.shape[1]), items.ravel()
+    return sparse.csr_matrix((np.ones(items.size, np.float32), ends), seen.shape)
 
 
 class Restorer(nn.Module):
