@@ -8,8 +8,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from ..checks import at_least, whole
 from ..errors import ParameterError
-from .base import Fusion, even, masked_softmax, mlp, share, shares, stacked, through, weighted_sum, whole
+from .base import Fusion, even, masked_softmax, mlp, shares, stacked, through, weighted_sum
 
 
 class Attention(nn.Module):
@@ -127,7 +128,9 @@ class Transformer(Fusion):
         self.project = self._branches(lambda size: nn.Linear(size, width))
         self.modality = self._values(lambda: 0.02 * torch.randn(width))
         self.cls = nn.Parameter(0.02 * torch.randn(width))
-        self.blocks = nn.ModuleList(_Block(width, heads, hidden, share("dropout", dropout)) for _ in range(layers))
+        self.blocks = nn.ModuleList(
+            _Block(width, heads, hidden, at_least("dropout", dropout, 0, below=1)) for _ in range(layers)
+        )
         self.output = nn.Sequential(nn.LayerNorm(width), nn.Linear(width, dim))
 
     def _fuse(self, parts, present):

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from numbers import Integral, Real
 
 import torch
 from torch import Tensor, nn
 
+from ..checks import whole
 from ..data import Features
 from ..errors import FeatureError, ParameterError
 from ..training import device as devices
@@ -204,21 +204,6 @@ def norm_shares(tokens: Tensor, present: Tensor) -> Tensor:
 def mlp(size: int, hidden: int, dim: int, dropout: float) -> nn.Sequential:
     """One hidden layer with GELU and dropout."""
     return nn.Sequential(nn.Linear(size, hidden), nn.GELU(), nn.Dropout(dropout), nn.Linear(hidden, dim))
-
-
-# -- checks ----------------------------------------------------------------------------------------------------------
-def whole(name: str, value: int, least: int = 1) -> int:
-    """A whole number of at least ``least``."""
-    if isinstance(value, bool) or not isinstance(value, Integral) or value < least:
-        raise ParameterError(f"{name}={value!r}: give a whole number of at least {least}")
-    return int(value)
-
-
-def share(name: str, value: float) -> float:
-    """A number of at least 0 and below 1."""
-    if isinstance(value, bool) or not isinstance(value, Real) or not 0 <= value < 1:
-        raise ParameterError(f"{name}={value!r}: give a number of at least 0 and below 1")
-    return float(value)
 
 
 def _kind(value) -> str:

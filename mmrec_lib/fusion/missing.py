@@ -6,12 +6,12 @@ import importlib
 import inspect
 import zlib
 from collections.abc import Sequence
-from numbers import Integral, Real
 
 import numpy as np
 import pandas as pd
 
 from .. import data
+from ..checks import above, between, whole
 from ..data import Features
 from ..errors import FeatureError, NotFittedError, ParameterError, UnknownNameError
 
@@ -56,7 +56,7 @@ def drop_modality(
     >>> drop_modality(Features({"image": np.ones((4, 2))}), 0.5).mask["image"].sum()
     np.int64(2)
     """
-    number("share", share, 0, 1)
+    between("share", share, 0, 1)
     whole("seed", seed, 0)
     names = list(features) if modalities is None else [modalities] if isinstance(modalities, str) else list(modalities)
     for name in names:
@@ -136,7 +136,7 @@ def reconstruction(
         error over all dimensions, divided by that of the mean of the true vectors; about 0 for the mean, 1 is
         perfect, below 0 is worse than the mean. ``n_items``: hidden entries of items that had another modality left.
     """
-    number("share", share, 0, 1)
+    between("share", share, 0, 1)
     left = drop_modality(features, share, seed=seed)
     names = dict.fromkeys(["mean", *([how] if isinstance(how, str) else how)])
     rows = {}
@@ -262,7 +262,7 @@ class RidgeImputer(Imputer):
     """
 
     def __init__(self, alpha: float | None = None, seed: int = 0) -> None:
-        self.alpha = None if alpha is None else number("alpha", alpha, 0, above=True)
+        self.alpha = None if alpha is None else above("alpha", alpha, 0)
         self.seed = whole("seed", seed, 0)
 
     def _fit(self, features):
@@ -356,19 +356,3 @@ def _class(name: str) -> type[Imputer]:
         raise UnknownNameError("imputer", name, _IMPUTERS)
     module, cls = _IMPUTERS[name]
     return getattr(importlib.import_module(f"{__package__}.{module}"), cls)
-
-
-def whole(name: str, value: int, least: int = 1) -> int:
-    """A whole number of at least ``least``, or :class:`ParameterError`."""
-    if isinstance(value, bool) or not isinstance(value, Integral) or value < least:
-        raise ParameterError(f"{name}={value!r}: give a whole number of at least {least}")
-    return int(value)
-
-
-def number(name: str, value: float, low: float, high: float = np.inf, above: bool = False) -> float:
-    """A finite number from ``low`` (or above it) to ``high``, or :class:`ParameterError`."""
-    real = isinstance(value, Real) and not isinstance(value, bool) and np.isfinite(value)
-    if not real or not low <= value <= high or (above and value == low):
-        limit = "" if np.isinf(high) else f" and at most {high:g}"
-        raise ParameterError(f"{name}={value!r}: give a number {'above' if above else 'of at least'} {low:g}{limit}")
-    return value

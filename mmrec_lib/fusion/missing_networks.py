@@ -7,11 +7,12 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from ..checks import above, at_least, between, whole
 from ..data import Features
 from ..errors import TrainingError
 from ..training import device as devices
 from ..training import loop
-from .missing import FEW, Code, Imputer, held_out, masks, number, whole
+from .missing import FEW, Code, Imputer, held_out, masks
 
 
 class AutoencoderImputer(Imputer):
@@ -39,8 +40,8 @@ class AutoencoderImputer(Imputer):
     ) -> None:  # fmt: skip
         self.components, self.hidden = whole("components", components), whole("hidden", hidden)
         self.epochs, self.batch_size = whole("epochs", epochs), whole("batch_size", batch_size)
-        self.learning_rate = number("learning_rate", learning_rate, 0, above=True)
-        self.weight_decay = number("weight_decay", weight_decay, 0)
+        self.learning_rate = above("learning_rate", learning_rate, 0)
+        self.weight_decay = at_least("weight_decay", weight_decay, 0)
         self.seed, self.device = whole("seed", seed, 0), device
 
     def _fit(self, features):
@@ -148,8 +149,8 @@ class GANImputer(AutoencoderImputer):
         seed: int = 0, device: str = "auto",
     ) -> None:  # fmt: skip
         super().__init__(components, hidden, epochs, batch_size, learning_rate, weight_decay, seed, device)
-        self.alpha, self.hint = number("alpha", alpha, 0), number("hint", hint, 0, 1)
-        self.noise = number("noise", noise, 0)
+        self.alpha, self.hint = at_least("alpha", alpha, 0), between("hint", hint, 0, 1)
+        self.noise = at_least("noise", noise, 0)
 
     def _learn(self, vectors, there, validate) -> None:
         judge = _Network(len(self._block), there.shape[1], self.hidden, there.shape[1]).to(self._device)

@@ -6,7 +6,8 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from .base import Fusion, even, mlp, norm_shares, share, stacked, through, weighted_sum, whole
+from ..checks import at_least, whole
+from .base import Fusion, even, mlp, norm_shares, stacked, through, weighted_sum
 from .simple import Scalar
 
 
@@ -29,7 +30,9 @@ class Joint(Fusion):
         self.enter = self._branches(lambda size: nn.Linear(size, hidden, bias=False))
         self.missing = self._values(lambda: 0.02 * torch.randn(hidden))
         self.bias = nn.Parameter(torch.zeros(hidden))
-        self.leave = nn.Sequential(nn.GELU(), nn.Dropout(share("dropout", dropout)), nn.Linear(hidden, dim))
+        self.leave = nn.Sequential(
+            nn.GELU(), nn.Dropout(at_least("dropout", dropout, 0, below=1)), nn.Linear(hidden, dim)
+        )
 
     def _fuse(self, parts, present):
         added = through(self.enter, parts, present)
@@ -51,7 +54,7 @@ class Separate(Scalar):
     def __init__(self, dims, dim=64, hidden=128, dropout=0.0) -> None:
         super().__init__(dims, dim)
         whole("hidden", hidden)
-        share("dropout", dropout)
+        at_least("dropout", dropout, 0, below=1)
         self.project = self._branches(lambda size: mlp(size, hidden, dim, dropout))
 
 
@@ -72,7 +75,7 @@ class Experts(Fusion):
     def __init__(self, dims, dim=64, experts=4, hidden=64, dropout=0.0) -> None:
         super().__init__(dims, dim)
         whole("hidden", hidden)
-        share("dropout", dropout)
+        at_least("dropout", dropout, 0, below=1)
         self.project = self._branches(lambda size: nn.Linear(size, dim))
         self.experts = nn.ModuleList(mlp(dim, hidden, dim, dropout) for _ in range(whole("experts", experts)))
         self.gate = nn.Linear(dim, experts)

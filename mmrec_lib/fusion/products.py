@@ -5,8 +5,9 @@ from __future__ import annotations
 import torch
 from torch import nn
 
+from ..checks import whole
 from ..errors import ParameterError
-from .base import Fusion, norm_shares, through, whole
+from .base import Fusion, norm_shares, through
 
 _LARGEST_PRODUCT = 20_000  # entries a row: with dim 64, already 1.3 million weights
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 import torch
 from torch import nn
 
-from .base import Fusion, even, masked_softmax, norm_shares, stacked, through, weighted_sum, whole
+from ..checks import whole
+from .base import Fusion, even, masked_softmax, norm_shares, stacked, through, weighted_sum
 
 
 class Sum(Fusion):

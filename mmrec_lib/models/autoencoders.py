@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from .checks import at_least, whole
+from ..checks import at_least, whole
 from .torch_base import ModuleRecommender
 
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
+from ..checks import above
 from ..errors import DataError
 from .base import Recommender
-from .checks import above
 
 
 class Random(Recommender):

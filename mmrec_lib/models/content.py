@@ -8,10 +8,10 @@ import numpy as np
 from scipy import sparse
 
 from .. import ranking
+from ..checks import above, at_least, one_of
 from ..data import Features
 from ..errors import ParameterError
 from .base import Recommender
-from .checks import above, at_least, one_of
 from .neighbours import ItemKNN
 
 

@@ -11,9 +11,9 @@ from scipy import sparse
 from tqdm import tqdm
 
 from .. import ranking
+from ..checks import above, at_least
 from ..data import Interactions
 from .base import Recommender
-from .checks import above, at_least
 
 #: The systems of one batch of rows should stay below this many bytes.
 BATCH_BYTES = 64 * 2**20

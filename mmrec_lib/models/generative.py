@@ -11,10 +11,10 @@ import torch.nn.functional as F
 from scipy import sparse
 from torch import Tensor, nn
 
+from ..checks import above, at_least, whole
 from ..training import loop
 from ..training.graph import SparseMatrix, mean_of_layers, normalise
 from .autoencoders import kl_divergence, multinomial_loss
-from .checks import above, at_least, whole
 from .multimodal import ContentEmbeddings, MultimodalRecommender, remembered
 from .multimodal_graphs import contrastive
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from ..checks import whole
 from ..training.graph import SparseMatrix, WeightedEdges, mean_of_layers, normalise
-from .checks import whole
 from .torch_base import Embeddings, FactorRecommender, to_numpy
 
 

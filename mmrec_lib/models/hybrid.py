@@ -6,11 +6,11 @@ from collections.abc import Mapping
 
 import numpy as np
 
+from ..checks import above, at_least, whole
 from ..data import split
 from ..errors import ParameterError
 from ..fusion import late
 from .base import Recommender
-from .checks import above, at_least, whole
 
 _SHARED = ("n_users_", "n_items_", "seen_", "popularity_")  # the same for all parts, kept once
 

@@ -8,8 +8,8 @@ from scipy import linalg, sparse
 from tqdm import tqdm
 
 from .. import ranking
+from ..checks import above, at_least
 from .base import Recommender
-from .checks import above, at_least
 from .neighbours import neighbour_table
 
 

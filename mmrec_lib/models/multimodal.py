@@ -12,9 +12,9 @@ import torch
 from scipy import sparse
 from torch import Tensor, nn
 
+from ..checks import above, at_least, whole
 from ..data import Features
 from ..training.graph import SparseMatrix, mean_of_layers, normalise
-from .checks import above, at_least, whole
 from .content import nearest_by_content, standardise, unit_rows
 from .torch_base import Embeddings, FactorRecommender, to_numpy
 
@@ -162,13 +162,16 @@ class MultimodalRecommender(FactorRecommender):
         self._clicks = self._module = None
 
     def _optimizer(self, module):
-        layers = [m for m in module.modules() if isinstance(m, (nn.Linear, nn.Embedding))]
-        maps = {id(p): p for layer in layers for p in layer.parameters()}
+        maps = {id(p): p for layer in self._slow(module) for p in layer.parameters()}
         rest = [p for p in module.parameters() if id(p) not in maps]
         groups = [{"params": rest, "lr": self.learning_rate}]
         if maps:
             groups.append({"params": list(maps.values()), "lr": self.learning_rate * self.map_rate})
         return torch.optim.AdamW(groups, weight_decay=self.weight_decay, fused=True)
+
+    def _slow(self, module) -> list[nn.Module]:
+        """Layers that learn at ``map_rate``."""
+        return [m for m in module.modules() if isinstance(m, (nn.Linear, nn.Embedding))]
 
     def _click_graph(self) -> SparseMatrix:
         """The normalised ``(n_users, n_items)`` half of the graph of clicks."""

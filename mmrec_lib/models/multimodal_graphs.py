@@ -9,9 +9,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from ..checks import above, at_least, between, whole
 from ..training import losses
 from ..training.graph import SparseMatrix, WeightedEdges, mean_of_layers, normalise
-from .checks import above, at_least, between, whole
 from .content import nearest_by_content
 from .multimodal import ContentEmbeddings, MultimodalRecommender
 

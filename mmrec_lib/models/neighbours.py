@@ -14,9 +14,9 @@ import pandas as pd
 from scipy import sparse
 
 from .. import ranking
+from ..checks import at_least, between, one_of
 from ..errors import UnknownItemError, UnknownUserError
 from .base import Recommender
-from .checks import at_least, between, one_of
 
 SIMILARITIES = ("cosine", "jaccard", "tfidf", "bm25")
 

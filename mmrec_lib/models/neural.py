@@ -8,9 +8,9 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from ..checks import at_least, one_of, whole
 from ..errors import ParameterError
 from ..training import losses
-from .checks import at_least, one_of, whole
 from .torch_base import ModuleRecommender, PairSampling
 
 

@@ -8,8 +8,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from ..checks import above, at_least, whole
 from ..training.graph import SparseMatrix, mean_of_layers
-from .checks import above, at_least, whole
 from .multimodal import ContentEmbeddings, MultimodalRecommender
 from .multimodal_graphs import contrastive
 
@@ -59,6 +59,10 @@ class BM3(MultimodalRecommender):
 
     def _build(self, train, features):
         return Bootstrapped(self, self._click_graph())
+
+    def _slow(self, module):
+        # the predictor moves all targets' partners at once; held back, it lets the views collapse to one direction
+        return [layer for layer in super()._slow(module) if layer is not module.predictor]
 
     def _loss(self, module, batch):
         users, items = module.online()

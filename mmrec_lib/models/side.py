@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from .checks import whole
+from ..checks import whole
 from .multimodal import ContentEmbeddings, MultimodalRecommender, remembered
 
 

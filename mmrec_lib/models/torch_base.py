@@ -9,13 +9,13 @@ import pandas as pd
 import torch
 from torch import Tensor, nn
 
+from ..checks import above, at_least, one_of, whole
 from ..errors import DataError
 from ..training import device as devices
 from ..training import loop, losses
 from ..training.sampling import NegativeSampler
 from ..training.validation import Validator, parse_metric
 from .base import Recommender
-from .checks import above, at_least, one_of, whole
 
 
 class TorchRecommender(Recommender):

@@ -10,9 +10,9 @@ from scipy import sparse
 from torch import Tensor, nn
 
 from .. import fusion as operators
+from ..checks import at_least, one_of, whole
 from ..errors import DataError, ParameterError, UnknownItemError, UnknownNameError
 from ..training import losses
-from .checks import at_least, one_of, whole
 from .multimodal import prepare
 from .torch_base import TorchRecommender, to_numpy
 

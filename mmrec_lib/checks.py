@@ -1,4 +1,4 @@
-"""Checks of hyperparameters that several families share: each returns the value or says what it must be."""
+"""Checks of hyperparameters that several layers share: each returns the value or says what it must be."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import math
 from collections.abc import Collection
 from numbers import Integral, Real
 
-from ..errors import ParameterError
+from .errors import ParameterError
 
 
 def whole(name: str, value: int, least: int = 1) -> int:

@@ -1,8 +1,8 @@
 import numpy as np
 import pytest
 
+from mmrec_lib.checks import above, at_least, between, one_of, whole
 from mmrec_lib.errors import ParameterError
-from mmrec_lib.models.checks import above, at_least, between, one_of, whole
 
 
 def test_good_values_come_back():
