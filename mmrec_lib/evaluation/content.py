@@ -45,8 +45,7 @@ def control_features(features: Features, variant: str, seed: int = 0) -> Feature
         stay, the vectors are the same as a set, and text and image that came from one item still go together. An item
         alone with its combination of modalities keeps its own.
         ``"noise"``: independent normal numbers, with the mean and standard deviation of each dimension; masks stay.
-        ``"none"``: every item lacks every modality. (A model that then gives all items the same score is judged by the
-        order of their codes: see :func:`~mmrec_lib.evaluation.evaluate`.)
+        ``"none"``: every item lacks every modality.
     seed
 
     >>> control_features(Features({"image": np.ones((3, 2))}), "none").mask["image"].tolist()
@@ -87,6 +86,8 @@ def content_control(
     device="auto",
 ) -> pd.DataFrame:
     """Train the same model on real vectors and on controls: is it better because of what the vectors say?
+
+    Where a model gives a user the same score for all items, as one without any vector may, their order is drawn.
 
     Parameters
     ----------
@@ -230,6 +231,7 @@ class Protocol:
         return self._averaged(reports), seconds / self.repeats
 
     def _evaluate(self, model, name: str) -> Report:
+        model = Drawn(model, self.seed)
         return evaluate(model, self._test, self.split.train, features=self.features, name=name, **self._options)
 
     def _averaged(self, reports: list[Report]) -> Report:
@@ -238,6 +240,26 @@ class Protocol:
         per_user = sum(report.per_user for report in reports) / len(reports)
         summary = summarise(per_user, {}, [self.metric], self.confidence, self.n_boot, self.seed)
         return Report(summary, per_user, reports[0].name, reports[0].info | {"repeats": len(reports)})
+
+
+class Drawn:
+    """A model whose rows of equal scores are replaced by random ones: codes may follow popularity, chance does not."""
+
+    def __init__(self, model, seed: int) -> None:
+        self.model, self.seed = model, seed
+        self.name = getattr(model, "name", type(model).__name__)
+
+    def score(self, users) -> np.ndarray:
+        scores = np.asarray(self.model.score(users))
+        candidates = np.isfinite(scores)
+        low = np.where(candidates, scores, np.inf).min(axis=1)
+        same = low == np.where(candidates, scores, -np.inf).max(axis=1)
+        if same.any():
+            scores = scores.copy()
+            # by user, so that a user's list does not depend on who else is scored
+            drawn = np.stack([np.random.default_rng([self.seed, u]).random(scores.shape[1]) for u in users[same]])
+            scores[same] = np.where(candidates[same], drawn, scores[same])
+        return scores
 
 
 def progress(steps: Sequence, description: str) -> Iterable:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib
 import inspect
 import zlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import pandas as pd
@@ -112,7 +112,11 @@ def impute(features: Features, how: str = "ridge", **options) -> Features:
 
 
 def reconstruction(
-    features: Features, how: str | Sequence[str] = "ridge", share: float = 0.2, seed: int = 0, **options
+    features: Features,
+    how: str | Sequence[str] = "ridge",
+    share: float = 0.2,
+    seed: int = 0,
+    options: Mapping[str, Mapping] | None = None,
 ) -> pd.DataFrame:
     """Does an imputer know anything? Hide known entries, fill them, and compare with the truth.
 
@@ -126,7 +130,7 @@ def reconstruction(
     seed
         Of what is hidden and, unless ``options`` say otherwise, of the imputers.
     options
-        For the imputers other than ``"mean"``.
+        Of the imputers, by name: ``{"ridge": {"alpha": 1}}``.
 
     Returns
     -------
@@ -139,9 +143,12 @@ def reconstruction(
     between("share", share, 0, 1)
     left = drop_modality(features, share, seed=seed)
     names = dict.fromkeys(["mean", *([how] if isinstance(how, str) else how)])
-    rows = {}
+    rows, options = {}, dict(options or {})
+    for name in options:
+        if name not in names:
+            raise UnknownNameError("imputer in options", name, names)
     for name in names:
-        given = {} if name == "mean" else options
+        given = options.get(name, {})
         takes_seed = "seed" in inspect.signature(_class(name).__init__).parameters
         filled = impute(left, name, **({"seed": seed} if takes_seed else {}) | given)
         for m in features:

@@ -22,6 +22,7 @@ from mmrec_lib.evaluation import (
     holm,
     missing_modality_curve,
 )
+from mmrec_lib.evaluation.content import Drawn
 
 COMPARED = ["difference", "difference_low", "difference_high", "p", "p_holm"]
 
@@ -337,3 +338,25 @@ def test_validation_part_where_there_is_no_test(split, telling):
     empty = dataclasses.replace(split, test=split.test.select([]))
     table = content_control(content_model(), empty, telling, metric="ndcg@5", part="valid", variants=("real", "none"))
     assert table["mean"].notna().all()
+
+
+class Constant(Clicks):
+    """Scores every item alike, but for the first, which is out of the question."""
+
+    def score(self, users):
+        scores = np.zeros((len(users), 30), np.float32)
+        scores[:, 0] = -np.inf
+        return scores
+
+
+def test_equal_scores_are_put_in_an_order_by_chance(split, telling):
+    drawn = Drawn(Constant(), seed=0)
+    scores = drawn.score(np.arange(40))
+    assert np.isneginf(scores[:, 0]).all()
+    assert np.isfinite(scores[:, 1:]).all()
+    assert len(set(scores.argmax(axis=1))) > 10  # not the same item for everybody
+    np.testing.assert_array_equal(drawn.score(np.array([7]))[0], scores[7])  # alone or among others
+    scored = telling["image"][:, 0] * np.ones((3, 1))
+    model = Clicks()
+    model.score = lambda users: scored
+    np.testing.assert_array_equal(Drawn(model, seed=0).score(np.arange(3)), scored)  # others stay as they are

@@ -175,6 +175,10 @@ def test_reconstruction_says_what_it_measured():
     hidden = drop_modality(linear(100), 0.3)
     assert (table.loc["A", "n_items"] == (~hidden.mask["A"] & hidden.mask["B"]).sum()).all()
     assert (table["cosine"].between(-1, 1)).all()
+    same = reconstruction(linear(100), "knn", share=0.3, options={"knn": {"neighbours": 1}})
+    assert (same.xs("knn", level="how")["cosine"] != table.xs("knn", level="how")["cosine"]).all()
+    with pytest.raises(UnknownNameError, match="ridge"):
+        reconstruction(linear(100), "knn", options={"ridge": {"alpha": 1}})
 
 
 def test_one_modality_alone_and_nothing_missing():
