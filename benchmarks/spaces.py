@@ -66,55 +66,72 @@ SPACES: dict[str, dict] = {
     },
 }
 
-# Models that learn from clicks and content. Embeddings want a strong penalty on sparse data; what else differs is the
-# weight of the content. Each search begins at a start that was found by hand on the validation part.
-_CONTENT = {"learning_rate": ("log", 3e-3, 2e-2), "l2": ("log", 5e-3, 0.2), "eval_every": 5, "patience": 3}
-SPACES |= {
-    "contentknn": {"k": ("logint", 10, 300)},
-    "contentprofile": {"how": ["ridge", "mean"], "l2": ("log", 30.0, 30000.0)},
-    "sideease": {"l2": ("log", 10.0, 1000.0), "content": ("log", 0.1, 100.0)},
-    "vbpr": _CONTENT | {"epochs": 150, "graph_at_test": [0, 2, 3], "map_rate": [0.1, 1.0]},
-    "deepstyle": _CONTENT | {"epochs": 150, "map_rate": [0.1, 1.0]},
-    "fm": _CONTENT | {"epochs": 150, "map_rate": [0.1, 1.0]},
-    "mmgcn": _CONTENT | {"epochs": 80, "layers": [1, 2], "map_rate": [0.03, 0.1, 0.3]},
-    "grcn": _CONTENT | {"epochs": 80, "layers": [2, 3], "routing": [1, 3]},
-    "lattice": _CONTENT | {"epochs": 80, "layers": [2, 3], "keep": [0.9, 1.0], "item_layers": [1, 2]},
-    "freedom": _CONTENT
-    | {
-        "epochs": 200,
-        "layers": [2, 3],
+# Models that learn from clicks and content, by what they have of their own.
+_ADDED = {
+    "vbpr": {"map_rate": [0.1, 1.0]},
+    "deepstyle": {"map_rate": [0.1, 1.0]},
+    "fm": {"map_rate": [0.1, 1.0]},
+    "mmgcn": {"layers": [1, 2], "map_rate": [0.003, 0.03, 0.3]},
+    "grcn": {"layers": [1, 2, 3], "routing": [1, 3]},
+    "lattice": {"layers": [1, 2, 3], "keep": [0.9, 1.0], "item_layers": [1, 2]},
+    "freedom": {
+        "layers": [1, 2, 3],
         "edge_dropout": ("float", 0.0, 0.8),
         "content_loss": ("log", 0.01, 1.0),
         "item_layers": [1, 2],
     },
-    "mgcn": _CONTENT | {"epochs": 80, "layers": [2, 3], "contrast": ("log", 1e-3, 0.1)},
-    "bm3": _CONTENT
-    | {
-        "epochs": 100,
+    "mgcn": {"layers": [1, 2, 3], "contrast": ("log", 1e-4, 0.1)},
+    "bm3": {
+        "l2": 0.0,
         "layers": [1, 2, 3],
         "dropout": ("float", 0.1, 0.6),
         "content_loss": ("log", 0.05, 2.0),
-        "map_rate": [0.01, 0.03, 0.1],
+        "ranking": [0.0, 1.0],
     },
-    "slmrec": _CONTENT | {"epochs": 80, "layers": [2, 3], "contrast": ("log", 1e-3, 0.1), "map_rate": [0.03, 0.1]},
-    "mmvae": {
-        "epochs": 100,
-        "eval_every": 5,
-        "patience": 3,
-        "hidden": [64, 256],
-        "dropout": ("float", 0.2, 0.7),
-        "beta": ("float", 0.05, 0.6),
-        "learning_rate": ("log", 5e-4, 5e-3),
-    },
-    "diffmm": _CONTENT
-    | {
-        "epochs": 100,
-        "layers": [2, 3],
-        "residual": [0.0, 0.1],
-        "generated": [0.0, 0.1, 0.3],
+    "slmrec": {"layers": [1, 2, 3], "contrast": ("log", 1e-4, 0.1), "map_rate": [0.01, 0.1]},
+    "diffmm": {
+        "layers": [1, 2, 3],
+        "residual": [0.0, 0.1, 0.5],
+        "generated": [0.0, 0.1],
         "contrast": ("log", 1e-4, 0.1),
     },
 }
+# With many clicks a person, hard negatives pay, and a few passes are enough.
+_FEW_PASSES = {
+    "learning_rate": ("log", 4e-3, 4e-2),
+    "l2": ("log", 1e-3, 0.2),
+    "batch_size": 2048,
+    "negatives": "hard",
+    "n_negatives": 4,
+    "epochs": 40,
+    "eval_every": 4,
+    "patience": 3,
+}
+SPACES |= {
+    "contentknn": {"k": ("logint", 10, 300)},
+    "contentprofile": {"how": ["ridge", "mean"], "l2": ("log", 30.0, 30000.0)},
+    "sideease": {"l2": ("log", 10.0, 1000.0), "content": ("log", 0.1, 100.0)},
+    "twotower": {
+        "dim": 32,
+        "learning_rate": ("log", 2e-3, 2e-2),
+        "l2": ("log", 0.02, 0.5),
+        "fusion": ["concat", "gate", "joint"],
+        "batch_size": 512,
+        "epochs": 40,
+        "eval_every": 4,
+        "patience": 2,
+    },
+    "mmvae": {
+        "hidden": [64, 128, 256],
+        "dropout": ("float", 0.2, 0.7),
+        "beta": ("float", 0.1, 0.8),
+        "learning_rate": ("log", 1e-3, 1e-2),
+        "batch_size": 128,
+        "epochs": 80,
+        "eval_every": 10,
+        "patience": 2,
+    },
+} | {model: _FEW_PASSES | added for model, added in _ADDED.items()}
 
 # On the larger graphs an epoch takes seconds, and a search has few trials: fewer dimensions, and a start that is known
 # to be sensible there. Sparse data want a strong penalty.
@@ -136,19 +153,33 @@ LARGE: dict[str, dict] = {
         "patience": 2,
     },
 }
-#: Where a search of a sparse data set (fewer than ten clicks a person) begins, if not at the defaults.
+#: Where a search begins, if not at the defaults; found by hand on the validation part.
+START: dict[str, dict] = (
+    {
+        "contentprofile": {"l2": 1000.0},
+        "sideease": {"l2": 50.0, "content": 5.0},
+        "twotower": {"l2": 0.13, "learning_rate": 0.004},
+        "bm3": {"learning_rate": 0.005, "ranking": 1.0},
+    }
+    | {
+        model: {"learning_rate": 0.02, "l2": 0.003}
+        for model in ("mmgcn", "grcn", "lattice", "freedom", "mgcn", "slmrec", "diffmm")
+    }
+    | {model: {"learning_rate": 0.01, "l2": 0.05} for model in ("vbpr", "deepstyle", "fm")}
+)
+#: The same on sparse data (fewer than ten clicks a person).
 SPARSE_START: dict[str, dict] = {
     "ease": {"l2": 40.0},
     "rp3beta": {"alpha": 0.6, "beta": 0.05, "k": 500},
     "lightgcn": {"learning_rate": 0.01, "l2": 0.05, "layers": 3},
     "sideease": {"l2": 40.0, "content": 1.0},
     "vbpr": {"l2": 0.05, "graph_at_test": 3},
-    "mmgcn": {"learning_rate": 0.01, "l2": 0.05, "map_rate": 0.03},
+    "mmgcn": {"learning_rate": 0.01, "l2": 0.05, "map_rate": 0.003},
     "grcn": {"l2": 0.05, "layers": 3, "routing": 1},
     "lattice": {"l2": 0.05, "layers": 3, "keep": 1.0},
     "freedom": {"l2": 0.05, "layers": 3},
-    "mgcn": {"l2": 0.05, "layers": 3},
-    "bm3": {"l2": 0.02, "map_rate": 0.03},
+    "mgcn": {"learning_rate": 0.005, "l2": 0.05, "layers": 3},
+    "bm3": {"learning_rate": 0.003, "ranking": 1.0, "layers": 3, "dropout": 0.3, "content_loss": 0.1},
     "slmrec": {"l2": 0.05, "contrast": 0.001, "layers": 3},
     "diffmm": {"l2": 0.05, "residual": 0.0, "generated": 0.1, "contrast": 0.001, "layers": 3},
 }
@@ -169,6 +200,16 @@ SPARSE: dict[str, dict] = {
         "patience": 3,
     },
 }
+# Embeddings that few clicks teach want a strong penalty, slow learning and more passes.
+_MANY_PASSES = {
+    "learning_rate": ("log", 2e-3, 1.5e-2),
+    "l2": ("log", 0.01, 0.2),
+    "epochs": 200,
+    "eval_every": 5,
+    "patience": 4,
+}
+SPARSE |= {model: _MANY_PASSES | added for model, added in _ADDED.items()}
+SPARSE["vbpr"] |= {"graph_at_test": [0, 2, 3]}
 
 
 def space(model: str, split) -> dict:
@@ -182,7 +223,7 @@ def start(model: str, split) -> dict:
     """Parameters of the first trial, where they are not the defaults."""
     if len(split.train) > 100_000:
         return LARGE_START.get(model, {})
-    return SPARSE_START.get(model, {}) if _sparse(split) else {}
+    return (SPARSE_START if _sparse(split) else START).get(model, {})
 
 
 def _sparse(split) -> bool:

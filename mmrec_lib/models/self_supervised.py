@@ -35,8 +35,9 @@ class BM3(MultimodalRecommender):
     add_content : bool, default True
     ranking : float, default 0
         Weight of a ranking loss with negatives beside it, which the paper does without.
-    l2 : float, default 0.02
-        On the embeddings of a batch.
+    l2 : float, default 0
+        On the embeddings of a batch. A cosine has no say in lengths; the steps away from it make the vectors of items
+        with many clicks longer, and a penalty would take from the scores what they know of popularity.
 
     ``negatives``, ``n_negatives`` and ``loss`` matter for ``ranking`` alone. The rest: see
     :class:`~mmrec_lib.models.multimodal.MultimodalRecommender`.
@@ -49,6 +50,7 @@ class BM3(MultimodalRecommender):
     content_loss: float = 0.5
     add_content: bool = True
     ranking: float = 0.0
+    l2: float = 0.0
 
     def __post_init__(self) -> None:
         super().__post_init__()
