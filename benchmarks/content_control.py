@@ -6,7 +6,7 @@ The audience has 500 people. On the split ``random`` every model is trained four
 ones, on noise, and without any. On ``cold-items`` it ranks the new things of the test part among themselves; no control
 knows anything of them there, and the one without any vector is left out: all new things would be alike. A model that
 stands in the results with the same parameters and repeats is not trained again. Parameters come from
-``configs/stamps.yml``, or else from ``SETTINGS``.
+``configs/stamps.yml`` (benchmarks/tune.py), chosen on the validation part of the split ``random``.
 """
 
 from __future__ import annotations
@@ -25,44 +25,22 @@ import mmrec_lib as mm
 from mmrec_lib.evaluation import content_controls, evaluate
 from mmrec_lib.evaluation.significance import holm
 
-ENCODERS = {
-    "text": "minilm",
-    "image": "efficientnet-lite0",
-    "colour": ("image", "colour-histogram"),
-    "audio": "log-mel",
-}
 VARIANTS = {"random": ("real", "shuffled", "noise", "none"), "cold-items": ("real", "shuffled", "noise")}
 METRIC = "ndcg@20"
 LEVEL = 0.05
 
-BRIEF = {"epochs": 60, "eval_every": 10, "patience": 2}
-HARD = BRIEF | {"l2": 0.05, "negatives": "hard", "n_negatives": 4}
-#: Model to parameters, where ``configs/stamps.yml`` says nothing; the order of the table.
-SETTINGS = {
-    "contentknn": {},
-    "contentprofile": {"l2": 1000.0},
-    "sideease": {"l2": 50.0, "content": 5.0},
-    "vbpr": HARD,
-    "deepstyle": HARD,
-    "fm": HARD,
-    "twotower": {"dim": 32, "l2": 0.13, "learning_rate": 0.004, "batch_size": 512, "epochs": 20, "patience": 2},
-    "mmgcn": HARD,
-    "grcn": HARD | {"routing": 1},
-    "lattice": HARD,
-    "freedom": HARD,
-    "mgcn": BRIEF,
-    "bm3": HARD | {"ranking": 1.0},  # without negatives it learns next to nothing from ten thousand clicks
-    "slmrec": HARD,
-    "mmvae": BRIEF,
-    "diffmm": HARD,
-}
+#: In the order of the table.
+MODELS = (
+    "contentknn", "contentprofile", "sideease", "vbpr", "deepstyle", "fm", "twotower", "mmgcn", "grcn", "lattice",
+    "freedom", "mgcn", "bm3", "slmrec", "mmvae", "diffmm",
+)  # fmt: skip
 #: Without content, for comparison.
-REFERENCES = {"popularity": {}, "ease": {"l2": 50.0}}
+REFERENCES = ("popularity", "ease")
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--models", nargs="+", default=list(SETTINGS), choices=list(SETTINGS))
+    parser.add_argument("--models", nargs="+", default=MODELS, choices=MODELS)
     parser.add_argument("--splits", nargs="+", default=list(VARIANTS), choices=list(VARIANTS))
     parser.add_argument("--repeats", type=int, default=1, help="trainings of each model on each kind of vector")
     parser.add_argument("--people", type=int, default=500)
@@ -72,7 +50,7 @@ def main() -> None:
 
     torch.set_num_threads(1)
     data = mm.datasets.load("stamps", n_users=args.people)
-    features = mm.encoders.encode(data, ENCODERS)
+    features = mm.encoders.encode(data, common.ENCODERS)
     content = common.read_result("content_control") or {"splits": {}}
     content |= {"people": args.people, "modalities": {m: int(features.mask[m].sum()) for m in features}}
     configs = common.read_configs("stamps")
@@ -81,12 +59,12 @@ def main() -> None:
         part = content["splits"].setdefault(how, {"models": {}})
         part["references"] = references(data, split, configs)
         for name in args.models:
-            params = configs.get(name, SETTINGS[name])
+            params = configs.get(name, {})
             before = part["models"].get(name, {})
             if not args.again and (before.get("params"), before.get("repeats")) == (params, args.repeats):
                 continue
             part["models"][name] = judge(name, params, split, features, args.repeats)
-            judged = {n: part["models"][n] for n in SETTINGS if n in part["models"]}
+            judged = {n: part["models"][n] for n in MODELS if n in part["models"]}
             part["models"] = with_verdicts(judged)
             common.write_result("content_control", content)  # after each, so that nothing is lost
 
@@ -101,7 +79,8 @@ class AmongNew:
         return {"model": type(self.model), "new": self.new} | self.model.get_params()
 
     def fit(self, train, features=None, valid=None):
-        self.model.fit(train, features=features, valid=valid)
+        # no early stopping: against all items, new ones may stay out of sight for many epochs
+        self.model.fit(train, features=features)
         return self
 
     def score(self, users) -> np.ndarray:
@@ -142,7 +121,7 @@ def with_verdicts(models: dict[str, dict]) -> dict[str, dict]:
 
 def references(data, split, configs) -> dict:
     """What popularity and EASE reach without content, and the oracle with everything."""
-    models = {n: mm.models.create(n, **configs.get(n, p)).fit(split.train) for n, p in REFERENCES.items()}
+    models = {n: mm.models.create(n, **configs.get(n, {})).fit(split.train) for n in REFERENCES}
     models["oracle"] = data.extras["audience"].oracle
     return {n: common.one_line(measured(ranked(m, split), split), METRIC) for n, m in models.items()}
 
