@@ -193,7 +193,8 @@ def test_content_control_trains_only_what_is_not_there(run, tmp_path, monkeypatc
             controls = [row[v]["mean"] for v in ("shuffled", "noise", "none") if v in row]
             assert row["gain"]["mean"] == pytest.approx(row["real"]["mean"] - max(controls))
             assert row["p_holm"] >= row["p"]
-    assert content["splits"]["random"]["models"]["vbpr"]["params"] == {"dim": 4, "epochs": 1}
+    trained = [part["models"]["vbpr"]["params"] for part in content["splits"].values()]
+    assert trained == [{"dim": 4, "epochs": 4}, {"dim": 4, "epochs": 1}]  # on known things until early stopping
     assert content["splits"]["cold-items"]["models"]["contentknn"]["verdict"] == "uses content"
     text = importlib.import_module("report").content_control(content)
     assert text.count("| Content neighbours |") == 2
@@ -238,3 +239,24 @@ def test_configurations_make_models(path):
 
 def test_there_are_configurations():
     assert {p.stem for p in CONFIGS} >= {"baby", "ml-100k"}
+
+
+def test_clicks_content_and_both_on_the_stamps(run, tmp_path, monkeypatch):
+    vectors = mm.data.Features({m: np.random.default_rng(0).normal(size=(952, 4)) for m in ("text", "audio")})
+    monkeypatch.setattr(importlib.import_module("common"), "load_features", lambda data: vectors)
+    (tmp_path / "configs").mkdir()
+    (tmp_path / "configs" / "stamps.yml").write_text("lightgcn: {dim: 4, epochs: 1}\nals: {dim: 4}\n")
+    run("accuracy_stamps.py", "--people", 60, "--models", "slim", "lightgcn", "als", "contentknn")
+    content = json.loads((tmp_path / "results" / "accuracy_stamps.json").read_text())
+    rows = {row["model"]: row for row in content["models"]}
+    # one ensemble: the members of the other were not asked for
+    assert set(rows) == {"slim", "lightgcn", "als", "contentknn", "ensemble, clicks"}
+    best = max(("slim", "lightgcn", "als"), key=lambda name: rows[name]["valid"])
+    assert content["rivals"] == {"clicks": best, "content": "contentknn", "ensemble": "ensemble, clicks"}
+    assert rows[best]["against"]["clicks"] is None
+    lead = rows["contentknn"]["test"]["mean"] - rows[best]["test"]["mean"]
+    assert rows["contentknn"]["against"]["clicks"]["difference"] == pytest.approx(lead)
+    assert content["oracle"]["mean"] > max(row["test"]["mean"] for row in rows.values())
+    ensembles = {n: m for n, _, m in importlib.import_module("accuracy_stamps").contestants(rows, {})}
+    assert len(ensembles["ensemble, clicks"].parts) == 1 + 3 + 3  # SLIM has no seed
+    assert "| SLIM | clicks |" in importlib.import_module("report").accuracy_stamps(content)
