@@ -42,6 +42,7 @@ def leaderboard(
     n_boot: int = 1000,
     seed: int = 0,
     device="auto",
+    groups=None,
 ) -> Leaderboard:
     """Train, evaluate and time models under one protocol.
 
@@ -53,7 +54,7 @@ def leaderboard(
     split : Split
     features : Features, optional
         For models that use content, and for the metric ``"ild"``.
-    ks, metrics, confidence, n_boot, seed, device
+    ks, metrics, confidence, n_boot, seed, device, groups
         As in :func:`~mmrec_lib.evaluation.evaluate`.
     part
         ``"test"``, or ``"valid"`` while models are still being chosen. Training items are masked, nothing else.
@@ -93,7 +94,7 @@ def leaderboard(
         raise DataError(f"the {part} part of the split is empty: there is nothing to evaluate")
     # before anything is trained, so that a slip of the pen does not cost an hour
     plan = wanted(metrics, ks, held_out.n_items)
-    check_needs(plan, split.train, features, held_out.n_items)
+    check_needs(plan, split.train, features, held_out.n_items, groups)
     sort_by = sort_by or next((m for m in reversed(plan) if m.startswith("ndcg@")), list(plan)[-1])
     if sort_by not in plan:
         raise UnknownNameError("metric of this table", sort_by, plan)
@@ -113,6 +114,7 @@ def leaderboard(
             seed=seed,
             device=device,
             name=name,
+            groups=groups,
         )
     return _table(reports, seconds, dict(models), sort_by, baseline, test, intervals, confidence, n_boot, seed)
 

@@ -16,6 +16,7 @@ from scipy import sparse
 from .. import ranking
 from ..data import Features, Interactions
 from ..errors import DataError, ParameterError, UnknownNameError
+from .groups import as_shares, divergence, history_shares, list_shares
 
 #: What ``evaluate`` reports unless told otherwise.
 DEFAULT = ("precision", "recall", "f1", "hit", "ndcg", "mrr", "map")
@@ -35,12 +36,24 @@ class Lists:
         Size of the catalogue.
     train : Interactions or None
     features : Features or None
+    groups : float array (n_items, n_groups) or None
+        From 0 (not in the group) to 1.
+    users : int array (n_users,) or None
+        Whose lists these are.
+    hit : bool array (n_users, k) or None
+        Is the item of that place relevant?
+    masked : CSR matrix or None
+        The pairs that cannot be recommended.
     """
 
     items: np.ndarray
     n_items: int
     train: Interactions | None = None
     features: Features | None = None
+    groups: np.ndarray | None = None
+    users: np.ndarray | None = None
+    hit: np.ndarray | None = None
+    masked: sparse.csr_matrix | None = None
 
     def first(self, k: int) -> np.ndarray:
         """The first ``k`` places of every list."""
@@ -99,6 +112,17 @@ def gini(lists: Lists, k: int) -> float:
     return float(((2 * np.arange(1, n + 1) - n - 1) * shown).sum() / (n * max(shown.sum(), 1)))
 
 
+def entropy(lists: Lists, k: int) -> float:
+    """Shannon entropy of exposure in bits: minus the sum of ``p log2 p`` over the items shown.
+
+    ``p`` is an item's share of all places in all lists. The entropy is 0 when everybody is shown one item, and
+    ``log2(n_items)`` when all items are shown equally often.
+    """
+    shown = lists.exposure(k)
+    share = shown[shown > 0] / max(shown.sum(), 1)
+    return float(-(share * np.log2(share)).sum()) + 0.0  # not minus zero
+
+
 def novelty(lists: Lists, k: int) -> np.ndarray:
     """Mean self-information of the list in bits: ``-log2`` of the share of training users who met the item.
 
@@ -113,6 +137,72 @@ def novelty(lists: Lists, k: int) -> np.ndarray:
 def popularity(lists: Lists, k: int) -> np.ndarray:
     """Average number of training interactions of the items in the list."""
     return _list_mean(lists.first(k), lists.train.item_counts().astype(float))
+
+
+def serendipity(lists: Lists, k: int) -> np.ndarray:
+    """Places among the first ``k`` with a relevant item that the popularity list would not show, divided by ``k``.
+
+    Ge et al., 2010. The popularity list of a user holds the ``k`` items that most training users met, without those
+    that cannot be recommended to this user; of equally popular items, the one with the lower code comes first. The
+    value is never above the precision, and 0 for a recommender by popularity.
+    """
+    met_by = np.bincount(lists.train.to_csr().indices, minlength=lists.n_items)
+    place = np.empty(lists.n_items, np.int64)
+    place[np.argsort(-met_by, kind="stable")] = np.arange(lists.n_items)
+    items = lists.first(k)
+    expected = place[items] - _masked_before(lists, place, items) < k
+    return (lists.hit[:, :k] & ~expected).sum(axis=1) / k
+
+
+def _masked_before(lists: Lists, place: np.ndarray, items: np.ndarray) -> np.ndarray | int:
+    """How many of the user's masked items are more popular than the item, int like ``items``."""
+    if lists.masked is None:
+        return 0
+    rows, cols = ranking.positions(lists.users, lists.masked)
+    keys = np.sort(rows * lists.n_items + place[cols])
+    first = np.arange(len(items))[:, None] * lists.n_items
+    return np.searchsorted(keys, first + place[items]) - np.searchsorted(keys, first)
+
+
+def miscalibration(lists: Lists, k: int) -> np.ndarray:
+    """How far the groups of the list are from those of the user's history: Kullback-Leibler divergence in bits.
+
+    Steck, 2018: 0 when the list shows each group as often as the history does. An item divides evenly among its
+    groups, and the list is mixed with one hundredth of the history. Without an item that has a group, in the list or
+    in the history, there is no value.
+    """
+    shares = as_shares(lists.groups)
+    history = history_shares(lists.train, lists.users, shares)
+    shown = list_shares(lists.first(k), shares)
+    return np.where(history.any(axis=1) & shown.any(axis=1), divergence(history, shown), np.nan)
+
+
+def ild_jaccard(lists: Lists, k: int) -> np.ndarray:
+    """Intra-list diversity by groups: mean Jaccard distance over all pairs of items in the list.
+
+    One minus the number of groups that two items share, divided by the number of groups that at least one of them
+    has. Items without a group are left out; a list with fewer than two others has no value.
+    """
+    items = lists.first(k)
+    member = (lists.groups > 0).astype(np.float32)
+    out = np.full(len(items), np.nan)
+    step = max(1, _SCRATCH_BYTES // (4 * items.shape[1] * (member.shape[1] + 4 * items.shape[1])))
+    for start in range(0, len(items), step):
+        part = items[start : start + step]
+        out[start : start + step] = _jaccard_of(np.where((part >= 0)[:, :, None], member[part], 0))
+    return out
+
+
+def _jaccard_of(sets: np.ndarray) -> np.ndarray:
+    """Mean Jaccard distance of the pairs of each list, from ones and zeros ``(n_lists, k, n_groups)``."""
+    both = sets @ sets.transpose(0, 2, 1)
+    size = sets.sum(axis=2)
+    either = size[:, :, None] + size[:, None, :] - both
+    real = (size > 0)[:, :, None] & (size > 0)[:, None, :] & ~np.eye(sets.shape[1], dtype=bool)
+    distance = 1 - np.divide(both, either, out=np.zeros(both.shape), where=real)
+    pairs = real.sum(axis=(1, 2))
+    total = np.where(real, distance, 0).sum(axis=(1, 2))
+    return np.divide(total, pairs, out=np.full(len(sets), np.nan), where=pairs > 0)
 
 
 def ild(lists: Lists, k: int) -> np.ndarray:
@@ -174,7 +264,8 @@ class Metric:
     """A metric: its kind says what it looks at, and what its function takes.
 
     ``kind`` is ``"hits"`` (the user's list against the test items), ``"scores"`` (all scores, no cut-off),
-    ``"shown"`` (the user's list alone), ``"catalogue"`` (all lists together, one number), or ``"rating"``.
+    ``"shown"`` (the user's list and what is known of its items), ``"catalogue"`` (all lists together, one number), or
+    ``"rating"``. ``needs`` names what must be given to :func:`~mmrec_lib.evaluation.evaluate`, with commas between.
     """
 
     name: str
@@ -193,9 +284,13 @@ METRICS: dict[str, Metric] = {
     "auc": Metric("auc", "scores", auc),
     "coverage": Metric("coverage", "catalogue", coverage),
     "gini": Metric("gini", "catalogue", gini),
+    "entropy": Metric("entropy", "catalogue", entropy),
     "novelty": Metric("novelty", "shown", novelty, needs="train"),
     "popularity": Metric("popularity", "shown", popularity, needs="train"),
+    "serendipity": Metric("serendipity", "shown", serendipity, needs="train"),
     "ild": Metric("ild", "shown", ild, needs="features"),
+    "ild_jaccard": Metric("ild_jaccard", "shown", ild_jaccard, needs="groups"),
+    "miscalibration": Metric("miscalibration", "shown", miscalibration, needs="train, groups"),
     "rmse": Metric("rmse", "rating", rmse),
     "mae": Metric("mae", "rating", mae),
 }
@@ -238,15 +333,25 @@ def wanted(metrics: str | Sequence[str], ks: int | Sequence[int], n_items: int) 
     return out
 
 
-def check_needs(metrics: dict[str, tuple[Metric, int]], train, features, n_items: int) -> Features | None:
-    """Return the features as :class:`Features`; raise when a metric lacks the training data or features it needs."""
+_HOW_TO_GIVE = {
+    "train": "the training interactions: pass train=split.train",
+    "features": "item vectors: pass features=...",
+    "groups": "groups of the items, such as genres: pass groups=...",
+}
+
+
+def check_needs(metrics: dict[str, tuple[Metric, int]], train, features, n_items: int, groups=None) -> Features | None:
+    """Return the features as :class:`Features`; raise when a metric lacks what it needs (data, features, groups)."""
+    given = {"train": train, "features": features, "groups": groups}
     for name, (metric, _) in metrics.items():
-        if metric.needs == "train" and train is None:
-            raise ParameterError(f"{name} needs the training interactions: pass train=split.train")
-        if metric.needs == "features" and features is None:
-            raise ParameterError(f"{name} needs item vectors: pass features=...")
-    if features is None:
-        return None
+        for need in filter(None, metric.needs.split(", ")):
+            if given[need] is None:
+                raise ParameterError(f"{name} needs {_HOW_TO_GIVE[need]}")
+    return None if features is None else as_features(features, n_items)
+
+
+def as_features(features: Features | np.ndarray, n_items: int) -> Features:
+    """An array, or features as they are, as :class:`Features` with one row for each item."""
     features = features if isinstance(features, Features) else Features({"features": features})
     if not len(features):
         raise DataError("features hold no modality: pass at least one array of item vectors")

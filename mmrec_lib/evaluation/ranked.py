@@ -14,6 +14,7 @@ from .. import ranking
 from ..data import Features, Interactions
 from ..errors import DataError, ParameterError, UnknownUserError
 from . import bootstrap
+from .groups import group_matrix
 from .metrics import DEFAULT, Lists, auc, check_needs, wanted
 from .report import Report, summarise
 
@@ -33,6 +34,7 @@ def evaluate(
     seed: int = 0,
     device="auto",
     name: str | None = None,
+    groups=None,
 ) -> Report:
     """Rank all items for every user who has test items, and judge the lists.
 
@@ -65,6 +67,9 @@ def evaluate(
         Where lists are cut and metrics of all scores computed.
     name : str, optional
         Of the report. Default: the model's ``name``, or that of its class.
+    groups : optional
+        Groups of the items, for ``"ild_jaccard"`` and ``"miscalibration"``: one label or one set of labels per item,
+        or a table ``(n_items, n_groups)`` with numbers from 0 to 1.
 
     Returns
     -------
@@ -85,7 +90,8 @@ def evaluate(
         No test interactions (for these users); train or exclude over other users or items; scores of the wrong shape
         or with NaN; features with another number of rows.
     ParameterError, UnknownNameError, UnknownUserError
-        ``k`` below one or above the size of the catalogue, unknown metric, missing train or features, no ``score``.
+        ``k`` below one or above the size of the catalogue, unknown metric, missing train, features or groups, no
+        ``score``.
 
     Examples
     --------
@@ -101,14 +107,17 @@ def evaluate(
     bootstrap.check(confidence, n_boot)
     n_items = test.n_items
     plan = wanted(metrics, ks, n_items)
-    features = check_needs(plan, train, features, n_items)
+    features = check_needs(plan, train, features, n_items, groups)
+    groups = None if groups is None else group_matrix(groups, n_items)
     masked = _union([part for part in (train, exclude) if part is not None])
     relevant = _relevant(test, masked)
     users = _choose_users(users, relevant)
     model = _Stopwatch(model)
 
     lists, areas = _rank(model.score, users, relevant, masked, plan, n_negatives, seed, device)
-    per_user, whole = _measure(plan, users, lists, areas, relevant, Lists(lists, n_items, train, features))
+    hit = ranking.hits(lists, users, relevant)
+    context = Lists(lists, n_items, train, features, groups, users, hit, masked)
+    per_user, whole = _measure(plan, areas, np.diff(relevant.indptr)[users], context)
     summary = summarise(per_user, whole, list(plan), confidence, n_boot, seed)
     info = {
         "n_users": len(users),
@@ -237,17 +246,15 @@ def _keep_sample(scores, users: np.ndarray, relevant: sparse.csr_matrix, n: int,
     scores.masked_fill_(~keep, -torch.inf)
 
 
-def _measure(plan, users, lists, areas, relevant, context: Lists) -> tuple[pd.DataFrame, dict[str, float]]:
-    hit = ranking.hits(lists, users, relevant)
-    n_relevant = np.diff(relevant.indptr)[users]
+def _measure(plan, areas, n_relevant: np.ndarray, lists: Lists) -> tuple[pd.DataFrame, dict[str, float]]:
     columns, whole = {}, {}
     for name, (metric, k) in plan.items():
         if metric.kind == "hits":
-            columns[name] = metric.function(hit, n_relevant, k)
+            columns[name] = metric.function(lists.hit, n_relevant, k)
         elif metric.kind == "scores":
             columns[name] = areas
         elif metric.kind == "shown":
-            columns[name] = metric.function(context, k)
+            columns[name] = metric.function(lists, k)
         else:
-            whole[name] = metric.function(context, k)
-    return pd.DataFrame(columns, index=pd.Index(users, name="user"), dtype=float), whole
+            whole[name] = metric.function(lists, k)
+    return pd.DataFrame(columns, index=pd.Index(lists.users, name="user"), dtype=float), whole

@@ -39,7 +39,7 @@ def events(pairs, n_users, n_items):
 SCORES = [[1, 9, 2, 8, 3], [5, 4, 3, 2, 1], [1, 2, 3, 4, 5]]
 TRAIN = events([(0, 1), (0, 3), (2, 0)], 3, 5)
 TEST = events([(0, 2), (1, 1), (1, 4)], 3, 5)
-ALL = (*DEFAULT_METRICS, "auc", "coverage", "gini", "novelty", "popularity")
+ALL = (*DEFAULT_METRICS, "auc", "coverage", "gini", "entropy", "novelty", "popularity")
 
 
 def test_known_answer_with_masking_and_without_users_who_have_no_test_item():
@@ -358,7 +358,7 @@ def test_works_with_the_library_s_own_models(blocks):
 
 def test_the_table_of_metrics_defines_every_one():
     table = available_metrics()
-    assert set(ALL) | {"ild", "rmse", "mae"} == set(table.index)
+    assert set(ALL) | {"serendipity", "ild", "ild_jaccard", "miscalibration", "rmse", "mae"} == set(table.index)
     assert table["definition"].str.endswith(".").all()
     assert table.loc[["novelty", "popularity", "ild"], "needs"].tolist() == ["train", "train", "features"]
 
