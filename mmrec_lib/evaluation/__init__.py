@@ -9,6 +9,7 @@ from .probing import linear_probe, neighbour_accuracy
 from .ranked import evaluate
 from .rated import evaluate_ratings
 from .report import Report
+from .reranking import Reranked, frontier, rerank
 from .retrieval import retrieval_metrics
 from .significance import compare, compare_all, holm
 
@@ -16,6 +17,7 @@ __all__ = [
     "DEFAULT_METRICS",
     "Leaderboard",
     "Report",
+    "Reranked",
     "available_metrics",
     "compare",
     "compare_all",
@@ -24,10 +26,12 @@ __all__ = [
     "control_features",
     "evaluate",
     "evaluate_ratings",
+    "frontier",
     "holm",
     "leaderboard",
     "linear_probe",
     "missing_modality_curve",
     "neighbour_accuracy",
+    "rerank",
     "retrieval_metrics",
 ]

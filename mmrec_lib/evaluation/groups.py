@@ -6,7 +6,6 @@ import numpy as np
 import pandas as pd
 from scipy import sparse
 
-from ..data import Interactions
 from ..errors import DataError
 
 #: How much of the history is mixed into a list before the two are compared, so that no logarithm is infinite.
@@ -70,12 +69,12 @@ def as_shares(amounts: np.ndarray) -> np.ndarray:
     return np.divide(amounts, total, out=np.zeros_like(amounts), where=total > 0)
 
 
-def history_shares(train: Interactions, users: np.ndarray, shares: np.ndarray) -> np.ndarray:
-    """How the items that a user met divide among the groups, float64 ``(len(users), n_groups)``.
+def history_shares(met: sparse.csr_matrix, users: np.ndarray, shares: np.ndarray) -> np.ndarray:
+    """How the items that a user met (the row of ``met``) divide among the groups, float64 ``(len(users), n_groups)``.
 
     Items without a group are left out; a user who has no others gets zeros.
     """
-    return as_shares(np.asarray(train.to_csr()[users] @ shares, dtype=np.float64))
+    return as_shares(np.asarray(met[users] @ shares, dtype=np.float64))
 
 
 def list_shares(items: np.ndarray, shares: np.ndarray) -> np.ndarray:

@@ -172,7 +172,7 @@ def miscalibration(lists: Lists, k: int) -> np.ndarray:
     in the history, there is no value.
     """
     shares = as_shares(lists.groups)
-    history = history_shares(lists.train, lists.users, shares)
+    history = history_shares(lists.train.to_csr(), lists.users, shares)
     shown = list_shares(lists.first(k), shares)
     return np.where(history.any(axis=1) & shown.any(axis=1), divergence(history, shown), np.nan)
 

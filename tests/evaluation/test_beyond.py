@@ -147,7 +147,7 @@ def test_groups_are_taken_in_every_form():
     shares = as_shares(group_matrix(np.array([[1, 1], [0, 1], [0, 0]]), 3))
     assert shares.tolist() == [[1 / 2, 1 / 2], [0, 1], [0, 0]]
     train = events([(0, 0), (0, 1), (0, 2), (1, 2)], 2, 3)
-    assert history_shares(train, np.array([1, 0]), shares).tolist() == [[0, 0], [1 / 4, 3 / 4]]
+    assert history_shares(train.to_csr(), np.array([1, 0]), shares).tolist() == [[0, 0], [1 / 4, 3 / 4]]
     assert list_shares(np.array([[0, 1, -1], [-1, -1, -1]]), shares).tolist() == [[1 / 4, 3 / 4], [0, 0]]
 
 
