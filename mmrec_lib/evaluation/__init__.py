@@ -2,9 +2,22 @@
 
 from .board import Leaderboard, leaderboard
 from .content import content_control, content_controls, control_features
+from .experiments import (
+    AlwaysValid,
+    SampleRatio,
+    ab_test,
+    always_valid,
+    experiment_power,
+    experiment_size,
+    sample_ratio_check,
+    sequential_test,
+    spending_bounds,
+)
+from .interleaving import Interleaved, interleaving_credit, interleaving_test, team_draft
 from .metrics import DEFAULT as DEFAULT_METRICS
 from .metrics import available_metrics
 from .missing import missing_modality_curve
+from .off_policy import LoggedFeedback, cross_fitted_rewards, off_policy_value
 from .probing import linear_probe, neighbour_accuracy
 from .ranked import evaluate
 from .rated import evaluate_ratings
@@ -15,23 +28,39 @@ from .significance import compare, compare_all, holm
 
 __all__ = [
     "DEFAULT_METRICS",
+    "AlwaysValid",
+    "Interleaved",
     "Leaderboard",
+    "LoggedFeedback",
     "Report",
     "Reranked",
+    "SampleRatio",
+    "ab_test",
+    "always_valid",
     "available_metrics",
     "compare",
     "compare_all",
     "content_control",
     "content_controls",
     "control_features",
+    "cross_fitted_rewards",
     "evaluate",
     "evaluate_ratings",
+    "experiment_power",
+    "experiment_size",
     "frontier",
     "holm",
+    "interleaving_credit",
+    "interleaving_test",
     "leaderboard",
     "linear_probe",
     "missing_modality_curve",
     "neighbour_accuracy",
+    "off_policy_value",
     "rerank",
     "retrieval_metrics",
+    "sample_ratio_check",
+    "sequential_test",
+    "spending_bounds",
+    "team_draft",
 ]
