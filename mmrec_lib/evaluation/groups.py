@@ -66,7 +66,7 @@ def as_shares(amounts: np.ndarray) -> np.ndarray:
     The rows of a group matrix then say how each item divides evenly among its groups.
     """
     total = amounts.sum(axis=-1, keepdims=True)
-    return np.divide(amounts, total, out=np.zeros_like(amounts), where=total > 0)
+    return amounts / np.where(total > 0, total, 1)
 
 
 def history_shares(met: sparse.csr_matrix, users: np.ndarray, shares: np.ndarray) -> np.ndarray:
@@ -91,8 +91,6 @@ def divergence(history: np.ndarray, shown: np.ndarray) -> np.ndarray:
     ``shown`` is first mixed with one hundredth of ``history``: a list that lacks a group of the history costs much,
     but not infinitely much. The two arrays are broadcast; rows are shares that sum to one.
     """
-    history, shown = np.broadcast_arrays(history, shown)
-    mixed = (1 - SMOOTHING) * shown + SMOOTHING * history
-    there = history > 0
-    ratio = np.divide(history, mixed, out=np.ones_like(mixed), where=there)
-    return (history * np.log2(ratio)).sum(axis=-1)
+    absent = history <= 0  # a group that adds nothing, whatever its logarithm
+    mixed = (1 - SMOOTHING) * shown + SMOOTHING * history + absent
+    return (history * (np.log2(history + absent) - np.log2(mixed))).sum(axis=-1)

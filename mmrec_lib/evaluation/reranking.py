@@ -27,7 +27,7 @@ from .metrics import as_features, check_needs, wanted
 from .ranked import evaluate
 
 _CHUNK_BYTES = 8 * 2**20  # of one array; what is worked on should stay in the cache of the processor
-_FLOOR = 1e-10  # a squared distance below it is rounding error: the vector lies in the span of those chosen
+_FLOOR = 1e-6  # a growth of the determinant below it is rounding error of float32: nothing new is added
 
 
 # -- what the methods know of users and items ----------------------------------------------------------------------
@@ -119,16 +119,14 @@ def _unit_vectors(features: Features) -> np.ndarray:
 
 
 class _Similarity:
-    """Similarity of all candidates to the one just chosen: ``(1 + cosine) / 2``, and 1 of an item to itself."""
+    """Similarity of all candidates to the one just chosen: ``(1 + cosine) / 2``."""
 
     def __init__(self, known: _Knowledge, items: np.ndarray) -> None:
         self.vectors = known.vectors[items].astype(np.float64)
         self.rows = np.arange(len(items))
 
     def to(self, best: np.ndarray) -> np.ndarray:
-        cosine = (self.vectors @ self.vectors[self.rows, best][:, :, None])[:, :, 0]
-        cosine[self.rows, best] = 1
-        return (1 + cosine) / 2
+        return (1 + (self.vectors @ self.vectors[self.rows, best][:, :, None])[:, :, 0]) / 2
 
 
 # -- the methods ---------------------------------------------------------------------------------------------------
@@ -160,7 +158,7 @@ class _DPP:
 
     Fast greedy MAP inference of Chen et al. (2018). ``rest[i]`` is the determinant with candidate i divided by that
     without, the square of the last diagonal entry of a Cholesky factor; ``factor[:, t, i]`` is the t-th entry of the
-    row that i would add to it.
+    row that i would add to it. An item is entirely like itself, also where it has no vector.
     """
 
     needs = "features"
@@ -178,9 +176,7 @@ class _DPP:
         rows = np.arange(len(best))
         before = self.factor[:, : self.n]
         explained = (before[rows, :, best][:, None, :] @ before)[:, 0]
-        pivot = self.rest[rows, best][:, None]
-        new = (self.similarity.to(best) - explained) / np.sqrt(np.maximum(pivot, _FLOOR))
-        new = np.where(pivot > _FLOOR, new, 0)  # an item in the span of the others adds no direction
+        new = (self.similarity.to(best) - explained) / np.sqrt(np.maximum(self.rest[rows, best], _FLOOR))[:, None]
         self.factor[:, self.n] = new
         self.rest -= new**2
         self.n += 1

@@ -75,6 +75,11 @@ def test_xquad_by_hand():
     below, above = (rerank(scores, [0], "xquad", 4, 4, t, groups=groups, train=train)[0] for t in (0.54, 0.55))
     assert below.tolist() == [0, 1, 2, 3]
     assert above.tolist() == [0, 2, 1, 3]
+    # without a history both interests are alike: with t = 0.3, item 2 has 0.35 + 0.1 of b, and 1 has 0.63
+    # with t = 0.6, 2 has 0.2 + 0.2, and 1 has 0.36; then 3, of a third group, has 0.2
+    new = events([(1, 4)], 2, 7)
+    lists = [rerank(scores, [0], "xquad", 4, 4, t, groups=groups, train=new)[0].tolist() for t in (0.3, 0.6)]
+    assert lists == [[0, 1, 2, 3], [0, 2, 1, 3]]
     # memberships between 0 and 1 cover a group in part: after item 0, 1 - 0.5 of a is still open
     half = np.array([[0.5, 0], [0.5, 0], [0, 0.5], [0, 0], [1, 0], [1, 0], [0, 1]])
     # t = 0.9: 1 has 0.09 + 0.9 * 2/3 * 0.5 * 0.5 = 0.24; 2 has 0.05 + 0.9 * 1/3 * 0.5 = 0.2
@@ -203,6 +208,12 @@ def test_dpp_goes_on_by_relevance_when_the_vectors_are_used_up():
     scores = np.array([[6.0, 5, 4, 3, 2, 1]])
     twins = np.array([[1.0, 0], [1, 0], [0, 1], [0, 1], [1, 0], [0, 1]])
     assert rerank(scores, [0], "dpp", 6, 6, 0.9, twins)[0].tolist() == [0, 2, 1, 3, 4, 5]
+    # the same with vectors that are not exact in float32: rounding errors must not decide
+    rng = np.random.default_rng(0)
+    for _ in range(20):
+        two = rng.standard_normal((2, 7))
+        many = two[[0, 0, 1, 1, 0, 1]] * rng.uniform(0.1, 10, (6, 1))
+        assert rerank(scores, [0], "dpp", 6, 6, 0.9, many)[0].tolist() == [0, 2, 1, 3, 4, 5]
 
 
 @pytest.mark.parametrize("how", METHODS)
