@@ -22,7 +22,8 @@ class MMGCN(MultimodalRecommender):
 
     In the graph of a modality items start with their content, users with what they like of it. A layer takes the mean
     over the neighbours, a linear map and LeakyReLU, adds a map of the node's own vector and the embedding that all
-    modalities share, and maps once more. Users and items are the mean of the modalities' last layers.
+    modalities share, and maps once more. Users and items are the mean of the modalities' last layers. The maps between
+    nodes start as the identity; from random ones the content of a user and of an item would not be comparable at first.
 
     Parameters
     ----------
@@ -75,6 +76,10 @@ class Step(nn.Module):
     def __init__(self, dim: int) -> None:
         super().__init__()
         self.neighbours, self.own, self.out = nn.Linear(dim, dim), nn.Linear(dim, dim), nn.Linear(dim, dim)
+        # people get content by way of two maps, items by way of another; from random ones they would not match at first
+        for layer in (self.neighbours, self.own, self.out):
+            nn.init.eye_(layer.weight)
+            nn.init.zeros_(layer.bias)
 
     def forward(self, neighbours: Tensor, own: Tensor, shared: Tensor) -> Tensor:
         h = F.leaky_relu(self.neighbours(neighbours))
