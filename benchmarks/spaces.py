@@ -171,17 +171,24 @@ START: dict[str, dict] = (
 SPARSE_START: dict[str, dict] = {
     "ease": {"l2": 40.0},
     "rp3beta": {"alpha": 0.6, "beta": 0.05, "k": 500},
-    "lightgcn": {"learning_rate": 0.01, "l2": 0.05, "layers": 3},
+    "lightgcn": {"learning_rate": 0.007, "l2": 0.03, "layers": 4, "batch_size": 4096},
     "sideease": {"l2": 40.0, "content": 1.0},
     "vbpr": {"l2": 0.05, "graph_at_test": 3},
     "mmgcn": {"learning_rate": 0.01, "l2": 0.05, "map_rate": 0.003},
-    "grcn": {"l2": 0.05, "layers": 3, "routing": 1},
-    "lattice": {"l2": 0.05, "layers": 3, "keep": 1.0},
-    "freedom": {"l2": 0.05, "layers": 3},
-    "mgcn": {"learning_rate": 0.005, "l2": 0.05, "layers": 3},
+    "grcn": {"learning_rate": 0.01, "l2": 0.05, "layers": 3, "routing": 1},
+    "lattice": {"learning_rate": 0.005, "l2": 0.03, "layers": 3, "keep": 0.9, "batch_size": 4096},
+    "freedom": {
+        "learning_rate": 0.005,
+        "l2": 0.03,
+        "layers": 4,
+        "edge_dropout": 0.3,
+        "content_loss": 0.03,
+        "batch_size": 4096,
+    },
+    "mgcn": {"learning_rate": 0.005, "l2": 0.03, "layers": 4, "batch_size": 4096},
     "bm3": {"learning_rate": 0.003, "ranking": 1.0, "layers": 3, "dropout": 0.3, "content_loss": 0.1},
-    "slmrec": {"l2": 0.05, "contrast": 0.001, "layers": 3},
-    "diffmm": {"l2": 0.05, "residual": 0.0, "generated": 0.1, "contrast": 0.001, "layers": 3},
+    "slmrec": {"learning_rate": 0.01, "l2": 0.05, "layers": 4, "contrast": 0.001, "map_rate": 0.1},
+    "diffmm": {"learning_rate": 0.005, "l2": 0.05, "residual": 0.0, "generated": 0.0, "contrast": 0.01, "layers": 3},
 }
 LARGE_START: dict[str, dict] = {
     "bpr": {"learning_rate": 2e-3, "l2": 0.1, "batch_size": 4096},
@@ -204,11 +211,14 @@ SPARSE: dict[str, dict] = {
 _MANY_PASSES = {
     "learning_rate": ("log", 2e-3, 1.5e-2),
     "l2": ("log", 0.01, 0.2),
+    "batch_size": [8192, 4096],
     "epochs": 200,
     "eval_every": 5,
     "patience": 4,
 }
 SPARSE |= {model: _MANY_PASSES | added for model, added in _ADDED.items()}
+for _model in ("grcn", "lattice", "freedom", "mgcn", "bm3", "slmrec", "diffmm"):
+    SPARSE[_model] |= {"layers": [2, 3, 4]}  # where few meet, smoothing has to reach further
 SPARSE["vbpr"] |= {"graph_at_test": [0, 2, 3]}
 
 
