@@ -230,14 +230,14 @@ def cross_fitted_rewards(
     model: str = "auto",
     alpha: float = 1.0,
     folds: int = 5,
+    max_rows: int = 50_000,
     seed: int = 0,
 ) -> np.ndarray:
     """Predicted reward of every action for every user, each from a model that has not seen that user's rows.
 
     A linear model with a constant for each action and place, the (standardised) context, and the products of context
     and action, so that different users may prefer different actions. Users are dealt into ``folds`` parts, and each
-    part is predicted by what was fitted on the others (Chernozhukov et al., 2018). The products make the table that is
-    fitted wide: half a million rows with 16 numbers for users and 16 for actions take a minute and some gigabytes.
+    part is predicted by what was fitted on the others (Chernozhukov et al., 2018).
 
     Parameters
     ----------
@@ -249,6 +249,9 @@ def cross_fitted_rewards(
         Penalty of the squared coefficients.
     folds, seed
         At least 2 folds, at most as many as there are users in the log.
+    max_rows
+        Rows that each model is fitted on, drawn at random from longer logs: a linear model gains little from more, and
+        the products make the table that is fitted wide (20 numbers for users and 20 for actions: 400 columns).
 
     Returns
     -------
@@ -256,6 +259,7 @@ def cross_fitted_rewards(
     """
     one_of("model", model, ("auto", "ridge", "logistic"))
     above("alpha", alpha, 0)
+    whole("max_rows", max_rows)
     active = np.unique(logged.user)
     if whole("folds", folds, 2) > len(active):
         raise ParameterError(f"folds={folds!r}: the log has only {len(active)} users to deal into parts")
@@ -268,11 +272,12 @@ def cross_fitted_rewards(
     rng = np.random.default_rng(seed)
     fold = rng.integers(folds, size=logged.n_users)
     fold[active] = rng.permutation(len(active)) % folds  # every part has rows
-    design = _design(logged, context, features)
     predictions = np.empty((logged.n_users, logged.n_actions, logged.n_positions or 1), np.float32)
     for part in range(folds):
-        rows, users = fold[logged.user] != part, fold == part
-        coefficients = _fit(design[rows], logged.reward[rows], logistic, alpha)
+        rows, users = np.flatnonzero(fold[logged.user] != part), fold == part
+        if len(rows) > max_rows:
+            rows = np.sort(rng.choice(rows, max_rows, replace=False))
+        coefficients = _fit(_design(logged, rows, context, features), logged.reward[rows], logistic, alpha)
         if coefficients is None:  # all rewards alike: nothing to learn
             predictions[users] = logged.reward[rows][0]
             continue
@@ -346,24 +351,24 @@ def _promised(logged: LoggedFeedback, target: np.ndarray, rewards: np.ndarray) -
 
 
 # -- reward model --------------------------------------------------------------------------------------------------
-def _design(logged: LoggedFeedback, context: np.ndarray | None, features: np.ndarray | None):
-    """One sparse row for each logged row; the blocks are those that :func:`_scores` takes apart again."""
+def _design(logged: LoggedFeedback, rows: np.ndarray, context: np.ndarray | None, features: np.ndarray | None):
+    """One sparse row for each of the logged ``rows``; :func:`_scores` takes the blocks apart again."""
     from scipy import sparse
 
-    n, d = len(logged), 0 if context is None else context.shape[1]
-    blocks = [_one_hot(logged.action, logged.n_actions)]
+    action, n = logged.action[rows], len(rows)
+    blocks = [_one_hot(action, logged.n_actions)]
     if logged.position is not None:
-        blocks.append(_one_hot(logged.position - 1, logged.n_positions))
+        blocks.append(_one_hot(logged.position[rows] - 1, logged.n_positions))
     if features is not None:
-        blocks.append(features[logged.action])
+        blocks.append(features[action])
     if context is not None:
-        own = context[logged.user]
+        own, d = context[logged.user[rows]], context.shape[1]
         blocks.append(own)
         if features is not None:
-            blocks.append((features[logged.action][:, :, None] * own[:, None, :]).reshape(n, -1))
+            blocks.append((features[action][:, :, None] * own[:, None, :]).reshape(n, -1))
         else:
-            columns = logged.action[:, None] * d + np.arange(d)
-            starts = np.arange(0, n * d + 1, max(d, 1))
+            columns = action[:, None] * d + np.arange(d)
+            starts = np.arange(0, n * d + 1, d)
             blocks.append(sparse.csr_array((own.ravel(), columns.ravel(), starts), shape=(n, logged.n_actions * d)))
     return sparse.hstack([sparse.csr_array(block) for block in blocks], format="csr")
 

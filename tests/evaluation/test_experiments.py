@@ -285,8 +285,9 @@ def test_sequential_table(how):
 
 def test_bounds_of_an_unfinished_experiment():
     values = np.random.default_rng(0).standard_normal((2, 300))
-    table = sequential_test(*values, [200, 300], "obrien-fleming", planned=400)
-    assert table["bound"].tolist() == pytest.approx(spending_bounds([0.5, 0.75, 1.0])[:2].tolist(), abs=1e-6)
+    table = sequential_test(*values, [200, 300], "obrien-fleming", planned=400, alpha=0.1)
+    expected = spending_bounds([0.5, 0.75, 1.0], alpha=0.1)[:2]
+    assert table["bound"].tolist() == pytest.approx(expected.tolist(), abs=1e-6)
 
 
 def test_a_first_look_with_nothing_to_spend():

@@ -56,7 +56,7 @@ def test_coins_are_fair_and_the_seed_decides():
 
 
 def test_a_list_ends_when_a_team_has_nothing_left():
-    mixed = team_draft([[0, -1, -1]] * 50, [[1, 2, 3]] * 50, seed=0)
+    mixed = team_draft([[0, -1, -1, -1]] * 50, [[1, 2, 3, 4]] * 50, seed=0)
     assert ((mixed.teams == 0).sum(axis=1) == 1).all()
     assert (mixed.lists[mixed.teams == -1] == -1).all()
     assert set((mixed.lists >= 0).sum(axis=1)) == {2, 3}  # b may open the second round, but a cannot follow

@@ -114,7 +114,7 @@ def test_rows_of_one_user_are_resampled_together():
 
 def test_the_place_picks_its_own_probabilities_and_rewards():
     # one user, two places; the policy shows item 0 first and item 1 second
-    log = LoggedFeedback([0, 0], [1, 1], [0.5, 0.5], user=[0, 0], position=[1, 2], n_actions=2)
+    log = LoggedFeedback([0, 0], [1, 0], [0.5, 0.5], user=[0, 0], position=[1, 2], n_actions=2)
     target = np.array([[[1.0, 0.0], [0.0, 1.0]]])
     rewards = np.array([[[0.8, 0.4], [0.6, 0.3]]])  # [user, action, place]
     table = off_policy_value(log, target, ["ips", "dm", "dr"], reward_model=rewards, n_boot=0)
@@ -212,7 +212,7 @@ def test_lists_with_places():
     table = pd.DataFrame({"user": user, "item": item, "click": click, "position": place + 1})
     table["propensity"] = propensity[user, item]
     logged = LoggedFeedback.from_table(table)
-    target = np.stack([list_probabilities(s * appeal[:, :, 0], length) for s in (3.0, 1.0, 0.0)], axis=2)
+    target = np.stack([list_probabilities(s * appeal[:, :, 0], length) for s in (8.0, 0.0, -8.0)], axis=2)
     truth = (target * appeal).sum(axis=1).mean()
     found = off_policy_value(logged, target, ["ips", "snips", "dr"], n_boot=0)
     assert (np.abs(found["mean"] - truth) < 3.5 * found["standard_error"]).all()
@@ -252,6 +252,14 @@ def test_no_user_is_predicted_from_their_own_rows():
     assert (a != b).any()
 
 
+def test_long_logs_are_thinned_for_the_model():
+    user, action, reward, propensity = World().log(2000, np.random.default_rng(0))
+    log = LoggedFeedback(action, reward, propensity, user=user)
+    few, many, all_ = (cross_fitted_rewards(log, max_rows=m) for m in (50, 1000, 5000))
+    assert (all_ == cross_fitted_rewards(log)).all()
+    assert 0 < np.abs(many - all_).mean() < 0.5 * np.abs(few - all_).mean()
+
+
 def test_rewards_that_are_all_alike():
     assert (cross_fitted_rewards(LoggedFeedback([0, 1, 2], [0, 0, 0], [0.5] * 3), folds=3) == 0).all()
 
@@ -263,6 +271,7 @@ def test_rewards_that_are_all_alike():
         ({"folds": 1}, ParameterError, "at least 2"),
         ({"model": "tree"}, ParameterError, "ridge"),
         ({"alpha": 0}, ParameterError, "above 0"),
+        ({"max_rows": 0}, ParameterError, "max_rows=0"),
         ({"model": "logistic"}, DataError, "0 or 1"),
         ({"action_features": np.ones((5, 2))}, DataError, r"\(2, f\)"),
     ],
