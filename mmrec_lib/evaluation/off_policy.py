@@ -230,7 +230,7 @@ def cross_fitted_rewards(
     model: str = "auto",
     alpha: float = 1.0,
     folds: int = 5,
-    max_rows: int = 50_000,
+    max_rows: int = 20_000,
     seed: int = 0,
 ) -> np.ndarray:
     """Predicted reward of every action for every user, each from a model that has not seen that user's rows.
