@@ -174,7 +174,7 @@ SPARSE_START: dict[str, dict] = {
     "lightgcn": {"learning_rate": 0.007, "l2": 0.03, "layers": 4, "batch_size": 4096},
     "sideease": {"l2": 40.0, "content": 1.0},
     "vbpr": {"l2": 0.05, "graph_at_test": 3},
-    "mmgcn": {"learning_rate": 0.01, "l2": 0.05, "map_rate": 0.003},
+    "mmgcn": {"learning_rate": 0.005, "l2": 0.03, "layers": 1, "map_rate": 0.03, "batch_size": 4096},
     "grcn": {"learning_rate": 0.01, "l2": 0.05, "layers": 3, "routing": 1},
     "lattice": {"learning_rate": 0.005, "l2": 0.03, "layers": 3, "keep": 0.9, "batch_size": 4096},
     "freedom": {
@@ -188,7 +188,15 @@ SPARSE_START: dict[str, dict] = {
     "mgcn": {"learning_rate": 0.005, "l2": 0.03, "layers": 4, "batch_size": 4096},
     "bm3": {"learning_rate": 0.003, "ranking": 1.0, "layers": 3, "dropout": 0.3, "content_loss": 0.1},
     "slmrec": {"learning_rate": 0.01, "l2": 0.05, "layers": 4, "contrast": 0.001, "map_rate": 0.1},
-    "diffmm": {"learning_rate": 0.005, "l2": 0.05, "residual": 0.0, "generated": 0.0, "contrast": 0.01, "layers": 3},
+    "diffmm": {
+        "learning_rate": 0.005,
+        "l2": 0.03,
+        "layers": 4,
+        "residual": 0.0,
+        "generated": 0.0,
+        "contrast": 0.01,
+        "batch_size": 4096,
+    },
 }
 LARGE_START: dict[str, dict] = {
     "bpr": {"learning_rate": 2e-3, "l2": 0.1, "batch_size": 4096},
