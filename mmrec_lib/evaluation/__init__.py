@@ -17,6 +17,7 @@ from .interleaving import Interleaved, interleaving_credit, interleaving_test, t
 from .metrics import DEFAULT as DEFAULT_METRICS
 from .metrics import available_metrics
 from .missing import missing_modality_curve
+from .novelty import by_novelty
 from .off_policy import LoggedFeedback, cross_fitted_rewards, off_policy_value
 from .probing import linear_probe, neighbour_accuracy
 from .ranked import evaluate
@@ -38,6 +39,7 @@ __all__ = [
     "ab_test",
     "always_valid",
     "available_metrics",
+    "by_novelty",
     "compare",
     "compare_all",
     "content_control",

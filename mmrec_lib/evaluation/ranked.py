@@ -12,7 +12,7 @@ from scipy import sparse
 
 from .. import ranking
 from ..data import Features, Interactions
-from ..errors import DataError, ParameterError, UnknownUserError
+from ..errors import DataError, ParameterError, UnknownItemError, UnknownUserError
 from . import bootstrap
 from .groups import group_matrix
 from .metrics import DEFAULT, Lists, auc, check_needs, wanted
@@ -35,6 +35,7 @@ def evaluate(
     device="auto",
     name: str | None = None,
     groups=None,
+    candidates=None,
 ) -> Report:
     """Rank all items for every user who has test items, and judge the lists.
 
@@ -70,6 +71,9 @@ def evaluate(
     groups : optional
         Groups of the items, for ``"ild_jaccard"`` and ``"miscalibration"``: one label or one set of labels per item,
         or a table ``(n_items, n_groups)`` with numbers from 0 to 1.
+    candidates : array of int, optional
+        Item codes: only these compete, all others are left out of the lists, and test pairs with others are not
+        counted as relevant. New items among themselves, say. Metrics of the whole catalogue still count all items.
 
     Returns
     -------
@@ -89,9 +93,9 @@ def evaluate(
     DataError
         No test interactions (for these users); train or exclude over other users or items; scores of the wrong shape
         or with NaN; features with another number of rows.
-    ParameterError, UnknownNameError, UnknownUserError
+    ParameterError, UnknownNameError, UnknownUserError, UnknownItemError
         ``k`` below one or above the size of the catalogue, unknown metric, missing train, features or groups, no
-        ``score``.
+        ``score``, a candidate that is no item code.
 
     Examples
     --------
@@ -110,11 +114,12 @@ def evaluate(
     features = check_needs(plan, train, features, n_items, groups)
     groups = None if groups is None else group_matrix(groups, n_items)
     masked = _union([part for part in (train, exclude) if part is not None])
-    relevant = _relevant(test, masked)
+    competes = _competes(candidates, n_items)
+    relevant = _relevant(test if competes is None else test.select(competes[test.item]), masked)
     users = _choose_users(users, relevant)
     model = _Stopwatch(model)
 
-    lists, areas = _rank(model.score, users, relevant, masked, plan, n_negatives, seed, device)
+    lists, areas = _rank(model.score, users, relevant, masked, plan, n_negatives, seed, device, competes)
     hit = ranking.hits(lists, users, relevant)
     context = Lists(lists, n_items, train, features, groups, users, hit, masked)
     per_user, whole = _measure(plan, areas, np.diff(relevant.indptr)[users], context)
@@ -126,6 +131,7 @@ def evaluate(
         "n_boot": n_boot,
         "seed": seed,
         "n_negatives": n_negatives,
+        "n_candidates": n_items if competes is None else int(competes.sum()),
         "seconds": time.perf_counter() - started,
         "score_seconds": model.seconds,
     }
@@ -161,6 +167,21 @@ def _check(model, test, train, exclude) -> None:
             )
     if not len(test):
         raise DataError("test holds no interactions: there is nothing to evaluate")
+
+
+def _competes(candidates, n_items: int) -> np.ndarray | None:
+    """Which items may be in the lists; None: all."""
+    if candidates is None:
+        return None
+    items = np.atleast_1d(np.asarray(candidates))
+    if items.ndim != 1 or (items.size and not np.issubdtype(items.dtype, np.integer)):
+        raise ParameterError(f"candidates must be item codes, one-dimensional; got {items.dtype} {items.shape}")
+    bad = items[(items < 0) | (items >= n_items)]
+    if len(bad):
+        raise UnknownItemError(f"candidates: item {bad[0]} is unknown; codes are 0 to {n_items - 1}")
+    competes = np.zeros(n_items, bool)
+    competes[items.astype(np.int64)] = True
+    return competes
 
 
 def _union(parts: list[Interactions]) -> sparse.csr_matrix | None:
@@ -205,8 +226,11 @@ def _choose_users(users, relevant: sparse.csr_matrix) -> np.ndarray:
     return chosen
 
 
-def _rank(score, users, relevant, masked, plan, n_negatives, seed, device) -> tuple[np.ndarray, np.ndarray | None]:
+def _rank(
+    score, users, relevant, masked, plan, n_negatives, seed, device, competes
+) -> tuple[np.ndarray, np.ndarray | None]:
     """Lists of the longest cut-off, int32 (n_users, k), and the AUC of each user if it is asked for."""
+    import torch
     from tqdm import tqdm
 
     from ..training.device import resolve
@@ -217,9 +241,12 @@ def _rank(score, users, relevant, masked, plan, n_negatives, seed, device) -> tu
     areas = np.full(len(users), np.nan) if "auc" in plan else None
     rng = None if n_negatives is None else np.random.default_rng(seed)
     n_negatives = None if n_negatives is None else ranking.check_k(n_negatives, "n_negatives")
+    left_out = None if competes is None else torch.from_numpy(~competes).to(resolve(device))
     done = 0
     with tqdm(total=len(users), desc="evaluate", unit="user", disable=None, leave=False) as bar:
         for block, scores in ranking.score_blocks(score, users, n_items, masked, resolve(device)):
+            if left_out is not None:
+                scores = scores.masked_fill(left_out, -torch.inf)  # a copy: the model's own array stays
             if rng is not None:
                 _keep_sample(scores, block, relevant, n_negatives, rng)
             items, values = ranking.top_k(scores, k)

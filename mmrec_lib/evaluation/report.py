@@ -28,7 +28,7 @@ class Report:
     info : dict
         How it was measured: number of users and items, confidence, resamples, seed, seconds in all (``seconds``) and
         in the model's ``score`` (``score_seconds``), and number of sampled negatives (``n_negatives``, None for a
-        full ranking).
+        full ranking), number of items that compete (``n_candidates``).
     lists : int array (n_users, k) or None
         The recommended items, best first, in the order of ``per_user``; -1 where there were not enough.
 

@@ -15,7 +15,14 @@ from hypothesis import strategies as st
 import mmrec_lib as mm
 from mmrec_lib import ranking
 from mmrec_lib.data import Features, Interactions
-from mmrec_lib.errors import DataError, FeatureError, ParameterError, UnknownNameError, UnknownUserError
+from mmrec_lib.errors import (
+    DataError,
+    FeatureError,
+    ParameterError,
+    UnknownItemError,
+    UnknownNameError,
+    UnknownUserError,
+)
 from mmrec_lib.evaluation import DEFAULT_METRICS, available_metrics, evaluate
 
 
@@ -74,6 +81,39 @@ def test_seen_items_never_appear_and_train_none_masks_nothing():
     assert evaluate(Table(SCORES), TEST, TRAIN, ks=2, exclude=extra).lists.tolist() == [[2, 0], [1, 2]]
     # all but two of user 0's items are masked: the list is short
     assert evaluate(Table(SCORES), TEST, TRAIN, ks=5, exclude=extra).lists[0].tolist() == [2, 0, -1, -1, -1]
+
+
+def test_candidates_compete_alone():
+    # user 0 has seen 1 and 3: of 0, 2, 3 the list is 2, 0; user 1's relevant items 1 and 4 are no candidates
+    model = Table(SCORES)
+    before = model.scores.copy()
+    report = evaluate(model, TEST, TRAIN, ks=3, candidates=[3, 0, 2, 2])
+    assert report.lists.tolist() == [[2, 0, -1]]
+    assert report.per_user.index.tolist() == [0]
+    assert report["ndcg@3"] == 1
+    assert report.info["n_candidates"] == 3
+    np.testing.assert_array_equal(model.scores, before)
+    everything = evaluate(model, TEST, TRAIN, ks=3, candidates=np.arange(5))
+    assert everything.lists.tolist() == evaluate(model, TEST, TRAIN, ks=3).lists.tolist()
+
+
+def test_auc_among_candidates_by_hand():
+    # user 1: 0 (5) beats 1 (4), which beats 4 (1): the relevant 1 and 4 meet only 0, and lose
+    assert evaluate(Table(SCORES), TEST, ks=1, metrics="auc", candidates=[0, 1, 4]).per_user["auc"].tolist() == [0]
+
+
+@pytest.mark.parametrize(
+    ("candidates", "error"),
+    [([5], UnknownItemError), ([-1], UnknownItemError), ([0.5], ParameterError), ([[1]], ParameterError)],
+)
+def test_wrong_candidates(candidates, error):
+    with pytest.raises(error, match="candidates"):
+        evaluate(Table(SCORES), TEST, ks=1, candidates=candidates)
+
+
+def test_no_relevant_candidate():
+    with pytest.raises(DataError, match="nothing to evaluate"):
+        evaluate(Table(SCORES), TEST, ks=1, candidates=[3])
 
 
 def test_auc_by_hand():
