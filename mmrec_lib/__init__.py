@@ -17,6 +17,7 @@ _ROOMS = (
     "encoders",
     "errors",
     "evaluation",
+    "explain",
     "fusion",
     "models",
     "plotting",
@@ -26,7 +27,20 @@ _ROOMS = (
 )
 
 if TYPE_CHECKING:  # for editors and type checkers; at run time the rooms load lazily
-    from . import data, datasets, encoders, errors, evaluation, fusion, models, plotting, ranking, simulation, training
+    from . import (
+        data,
+        datasets,
+        encoders,
+        errors,
+        evaluation,
+        explain,
+        fusion,
+        models,
+        plotting,
+        ranking,
+        simulation,
+        training,
+    )
 
 __all__ = ["__version__", *_ROOMS]
 

@@ -1,0 +1,6 @@
+"""Why this item: by clicks, in sentences, and tests of whether an explanation is true to its model."""
+
+from .api import KINDS, explain, kinds
+from .explanation import Explanation
+
+__all__ = ["KINDS", "Explanation", "explain", "kinds"]

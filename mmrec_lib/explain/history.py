@@ -1,0 +1,71 @@
+"""Explanation by the user's own clicks."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from . import rescoring
+from .explanation import Explanation, table
+from .question import Question
+
+#: Models whose score is a sum over the clicks.
+_SUMS = ("ease", "sideease", "slim", "itemknn", "rp3beta", "contentknn")
+
+
+def obstacle(model, features=None) -> str | None:
+    """Why the clicks cannot explain this model; None where they can."""
+    if model.name in ("popularity", "random"):
+        return f"{type(model).__name__} does not look at the user"
+    if _item_vectors(model) is None and (why := rescoring.obstacle(model, features)):
+        return f"{why}, and it has no vectors of items to compare"
+    return None
+
+
+def explain(question: Question) -> Explanation:
+    """What each click adds to the score.
+
+    - ``"exact"``: the score is a sum over the clicks, and these are its terms. With ALS (Hu, Koren and Volinsky, 2008,
+      section 5) the weights of the terms depend on all clicks together.
+    - ``"leave-one-out"``: the score less the score without this click.
+    - ``"similarity"``: the cosine of the two items' vectors, for models that cannot score a changed history. It says
+      what resembles the item in the eyes of the model, not what the score would be.
+    """
+    model, features = question.model, question.features
+    if model.name == "als":
+        method, values = "exact", _als_terms(model, question.history, question.item)
+    elif rescoring.obstacle(model, features):
+        method, values = "similarity", _cosines(_item_vectors(model), question.history, question.item)
+    elif model.name in _SUMS or (model.name == "contentprofile" and model.how == "ridge"):
+        method, values = "exact", _scores(question, np.eye(len(question.history), dtype=bool))
+    else:
+        without = _scores(question, ~np.eye(len(question.history), dtype=bool))
+        method, values = "leave-one-out", question.score - without
+    names = question.names(question.history)
+    return question.answer("history", method, table("click", values, question.history, names), method == "exact")
+
+
+def _scores(question: Question, keep: np.ndarray) -> np.ndarray:
+    rows = rescoring.as_rows(question.history, question.model.n_items_, keep)
+    return rescoring.scores_of_item(question.model, question.user, rows, question.item, question.features)
+
+
+def _als_terms(model, history: np.ndarray, item: int) -> np.ndarray:
+    """``(1 + alpha) q_j A^-1 q_i`` with ``A = Q^T Q + alpha sum_j q_j q_j^T + penalty``, over the clicks ``j``."""
+    vectors = model.item_factors_.astype(np.float64)
+    clicked = vectors[history]
+    penalty = model._penalty(rescoring.as_rows(history, len(vectors), np.ones((1, len(history)), bool)), model.n_users_)
+    matrix = vectors.T @ vectors + model.alpha * clicked.T @ clicked + penalty[0] * np.eye(vectors.shape[1])
+    return (1 + model.alpha) * clicked @ np.linalg.solve(matrix, vectors[item])
+
+
+def _item_vectors(model) -> np.ndarray | None:
+    for name in ("item_factors_", "weights_item_"):
+        if isinstance(getattr(model, name, None), np.ndarray):
+            return getattr(model, name)
+    return None
+
+
+def _cosines(vectors: np.ndarray, history: np.ndarray, item: int) -> np.ndarray:
+    own, others = vectors[item].astype(np.float64), vectors[history].astype(np.float64)
+    lengths = np.linalg.norm(others, axis=1) * np.linalg.norm(own)
+    return np.divide(others @ own, lengths, out=np.zeros(len(others)), where=lengths > 0)

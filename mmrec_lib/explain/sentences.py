@@ -1,0 +1,68 @@
+"""Sentences from templates. A template claims what its method found: a resemblance is not called a cause."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from ..checks import one_of, whole
+
+LANGUAGES = ("en", "zh")
+
+#: By kind and method; where the method makes no difference, by kind alone. "none" is said where nothing is to be named.
+_TEMPLATES = {
+    "en": {
+        "history/exact": "{item} is recommended because you chose {names}.",
+        "history/leave-one-out": "If you had not chosen {any}, {item} would score lower.",
+        "history/similarity": "{item} resembles {names}, which you chose.",
+        "history/none": "Nothing that you chose speaks for {item}.",
+    },
+    "zh": {
+        "history/exact": "推荐{item}，因为你选择过{names}。",
+        "history/leave-one-out": "如果你没有选择{any}，{item}的得分会更低。",
+        "history/similarity": "{item}与你选择过的{names}相似。",
+        "history/none": "你选择过的内容都不支持推荐{item}。",
+    },
+}
+
+
+def say(explanation, language: str, titles: Mapping, n: int) -> str:
+    """The sentence of an explanation."""
+    one_of("language", language, LANGUAGES)
+    chosen = _named(explanation, whole("n", n))
+    names = [_name(row, language, titles) for row in chosen.itertuples()]
+    values = {
+        "item": _title(explanation.item, language, titles),
+        "names": _join(names, language),
+        "any": _join(names, language, "any"),
+        **explanation.details,
+    }
+    return _template(explanation, language, bool(len(chosen))).format(**values)
+
+
+def _named(explanation, n: int):
+    """The rows that the sentence names: those that speak for the item."""
+    rows = explanation.contributions
+    return rows[(rows["value"] > 0) & (rows["kind"] != "rest")].head(n)
+
+
+def _template(explanation, language: str, something: bool) -> str:
+    known, how = _TEMPLATES[language], explanation.how
+    if not something:
+        return known[f"{how}/none"]
+    return known.get(f"{how}/{explanation.method}") or known[how]
+
+
+def _name(row, language: str, titles: Mapping) -> str:
+    return str(row.name) if row.kind != "click" else _title(int(row.item), language, titles)
+
+
+def _title(item: int, language: str, titles: Mapping) -> str:
+    if item in titles:
+        return f"“{titles[item]}”" if language == "en" else f"《{titles[item]}》"
+    return f"item {item}" if language == "en" else f"物品{item}"
+
+
+def _join(names: list[str], language: str, how: str = "all") -> str:
+    """A, B and C; with ``how="any"``: A, B or C."""
+    comma, last = (", ", {"all": " and ", "any": " or "}) if language == "en" else ("、", {"all": "和", "any": "或"})
+    return last[how].join([comma.join(names[:-1]), names[-1]]) if len(names) > 1 else "".join(names)
