@@ -35,12 +35,18 @@ class Recommender:
 
     A user without any training interaction gets the popularity order, unless the class says
     ``scores_new_users = True``.
+
+    An item without any training interaction is placed by its content where ``scores_new_items`` is true. Elsewhere its
+    vectors change nothing: models that count or solve give all such items the same score, which is that of an item that
+    nobody likes; models trained by gradient descent leave them at their random start.
     """
 
     #: Registered name, as in ``mm.models.create(name)``.
     name: str = ""
     #: Does the model know something about users who have no interaction?
     scores_new_users = False
+    #: Does the model tell items without interactions apart, by their content?
+    scores_new_items = False
     #: Does ``fit`` need features?
     needs_features = False
 

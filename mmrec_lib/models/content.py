@@ -40,6 +40,7 @@ class ContentKNN(Recommender):
 
     name = "contentknn"
     needs_features = True
+    scores_new_items = True
 
     def __init__(self, k: int = 50, weights: Mapping[str, float] | None = None, scale: str = "standard") -> None:
         self.k = ranking.check_k(k)
@@ -78,6 +79,7 @@ class ContentProfile(Recommender):
 
     name = "contentprofile"
     needs_features = True
+    scores_new_items = True
 
     def __init__(self, how: str = "ridge", l2: float = 100.0, weights: Mapping[str, float] | None = None) -> None:
         self.how = one_of("how", how, ("ridge", "mean"))

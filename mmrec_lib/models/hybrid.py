@@ -64,6 +64,12 @@ class Hybrid(Recommender):
         self.needs_features = any(model.needs_features for model in models.values())
         self.scores_new_users = any(model.scores_new_users for model in models.values())
 
+    @property
+    def scores_new_items(self) -> bool:
+        """Yes, if one of the parts does."""
+        parts = self.models_ if hasattr(self, "models_") else self._make_parts()
+        return any(model.scores_new_items for model in parts.values())
+
     def _make_parts(self) -> dict[str, Recommender]:
         parts = {"ease": {}, "contentknn": {}} if self.parts is None else self.parts
         if not isinstance(parts, Mapping) or not all(isinstance(params, Mapping) for params in parts.values()):

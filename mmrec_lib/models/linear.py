@@ -84,6 +84,7 @@ class SideEASE(EASE):
 
     name = "sideease"
     needs_features = True
+    scores_new_items = True
 
     def __init__(self, l2: float = 300.0, content: float = 10.0, weights: dict[str, float] | None = None) -> None:
         super().__init__(l2)

@@ -122,6 +122,7 @@ class MultimodalRecommender(FactorRecommender):
     """
 
     needs_features = True
+    scores_new_items = True
     _spare_new_items = True
 
     dim: int = 64

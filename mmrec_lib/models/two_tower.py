@@ -92,6 +92,11 @@ class TwoTower(TorchRecommender):
         self.fusion, self.fusion_options = fusion, None if fusion_options is None else dict(fusion_options)
         self.modality_dropout = at_least("modality_dropout", modality_dropout, 0, below=1)
 
+    @property
+    def scores_new_items(self) -> bool:
+        """Yes, once it is fitted with features."""
+        return bool(getattr(self, "modalities_", ()))
+
     def _prepare(self, train, features) -> None:
         content = {} if features is None else prepare(features, self.components)
         if not content and (not self.use_ids or self.users == "history"):

@@ -66,6 +66,8 @@ class RecommenderConformance:
     wrong: dict[str, dict] = {}  # noqa: RUF012
     #: Models that are not meant to find structure.
     blind: tuple[str, ...] = ()
+    #: Models without content that give all items without interactions the same score.
+    even: tuple[str, ...] = ()
 
     def pytest_generate_tests(self, metafunc):
         if "name" in metafunc.fixturenames:
@@ -208,6 +210,31 @@ class RecommenderConformance:
         scores = model.score(np.arange(61))
         assert scores.shape == (61, 31)
         assert np.isfinite(scores).all()
+
+    def test_items_without_history_are_placed_by_content_or_not_at_all(self, make, blocks):
+        """Item 30 looks like those of the first group, item 31 like those of the second; then the other way round."""
+        train = mm.data.Interactions(blocks.user, blocks.item, blocks.value, blocks.time, 60, 32)
+        look = content(30)["look"]
+        first, second = look[:10].mean(axis=0), look[10:20].mean(axis=0)
+
+        def preference(*new):
+            model = make().fit(train, features=mm.data.Features({"look": np.vstack([look, *new])}))
+            scores = model.score(EVERYBODY)
+            return model, scores[:, 30] - scores[:, 31]
+
+        (model, one_way), (_, other_way) = preference(first, second), preference(second, first)
+        if not model.scores_new_items:
+            np.testing.assert_array_equal(one_way, other_way)
+            return
+        groups = EVERYBODY % 3
+        for gap, sign in ((one_way, 1), (other_way, -1)):
+            assert sign * (gap[groups == 0].mean() - gap[groups == 1].mean()) > 0
+
+    def test_who_counts_or_solves_gives_items_without_history_one_score(self, name, make, blocks):
+        if name not in self.even:
+            pytest.skip("random start, or content")
+        scores = make().fit(mm.data.Interactions(blocks.user, blocks.item, blocks.value, None, 60, 32)).score(EVERYBODY)
+        np.testing.assert_array_equal(scores[:, 30], scores[:, 31])
 
     @pytest.mark.parametrize("users", [[60], [-1], [0, 1000]])
     def test_unknown_user(self, fitted, users):
@@ -368,3 +395,4 @@ class TestAllModels(RecommenderConformance):
         }
     )
     blind = ("random", "popularity")
+    even = ("popularity", "userknn", "itemknn", "rp3beta", "slim", "ease", "biasedmf", "als")

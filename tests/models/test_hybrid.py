@@ -136,3 +136,8 @@ def test_bad_names():
         Hybrid(how="shuffle")
     with pytest.raises(ParameterError, match="inner_fraction"):
         Hybrid(inner_fraction=1)
+
+
+def test_new_items_are_placed_when_a_part_does():
+    assert Hybrid({"ease": {}, "contentknn": {}}).scores_new_items
+    assert not Hybrid({"ease": {}, "popularity": {}}).scores_new_items

@@ -163,3 +163,11 @@ def test_new_people_get_what_their_history_resembles(cold):
     scores = cold.score_histories([[0, 1, 2], [10, 11, 12], [20, 21, 22]])
     for group in range(3):
         assert scores[group].argmax() in [*range(10 * group, 10 * group + 10), *([30] if group == 0 else [])]
+
+
+def test_new_items_are_placed_where_there_is_content(blocks):
+    model = mm.models.create("twotower", dim=4, epochs=1, device="cpu")
+    assert not model.fit(blocks).scores_new_items
+    features = mm.data.Features({"look": np.eye(30)})
+    assert model.fit(blocks, features=features).scores_new_items
+    assert not model.fit(blocks).scores_new_items
