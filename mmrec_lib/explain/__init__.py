@@ -2,5 +2,6 @@
 
 from .api import KINDS, explain, kinds
 from .explanation import Explanation
+from .faithfulness import Faithfulness, faithfulness
 
-__all__ = ["KINDS", "Explanation", "explain", "kinds"]
+__all__ = ["KINDS", "Explanation", "Faithfulness", "explain", "faithfulness", "kinds"]

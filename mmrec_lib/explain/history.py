@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from ..checks import one_of
 from . import rescoring
 from .explanation import Explanation, table
 from .question import Question
@@ -21,27 +22,50 @@ def obstacle(model, features=None) -> str | None:
     return None
 
 
-def explain(question: Question) -> Explanation:
+def explain(question: Question, method: str = "auto") -> Explanation:
     """What each click adds to the score.
 
-    - ``"exact"``: the score is a sum over the clicks, and these are its terms. With ALS (Hu, Koren and Volinsky, 2008,
-      section 5) the weights of the terms depend on all clicks together.
-    - ``"leave-one-out"``: the score less the score without this click.
-    - ``"similarity"``: the cosine of the two items' vectors, for models that cannot score a changed history. It says
-      what resembles the item in the eyes of the model, not what the score would be.
+    Parameters
+    ----------
+    question : Question
+    method : str, default "auto"
+        ``"exact"``: the score is a sum over the clicks, and these are its terms. With ALS (Hu, Koren and Volinsky,
+        2008, section 5) the weights of the terms depend on all clicks together.
+        ``"leave-one-out"``: the score less the score without this click, for models that can score a changed history.
+        ``"similarity"``: the cosine of the two items' vectors. It says what resembles the item in the eyes of the
+        model, not what the score would be.
+        ``"auto"``: the first of these that the model has.
     """
-    model, features = question.model, question.features
-    if model.name == "als":
-        method, values = "exact", _als_terms(model, question.history, question.item)
-    elif rescoring.obstacle(model, features):
-        method, values = "similarity", _cosines(_item_vectors(model), question.history, question.item)
-    elif model.name in _SUMS or (model.name == "contentprofile" and model.how == "ridge"):
-        method, values = "exact", _scores(question, np.eye(len(question.history), dtype=bool))
-    else:
-        without = _scores(question, ~np.eye(len(question.history), dtype=bool))
-        method, values = "leave-one-out", question.score - without
-    names = question.names(question.history)
-    return question.answer("history", method, table("click", values, question.history, names), method == "exact")
+    known = methods(question.model, question.features)
+    method = one_of("method", known[0] if method == "auto" else method, known)
+    values = _VALUES[method](question)
+    contributions = table("click", values, question.history, question.names(question.history))
+    return question.answer("history", method, contributions, method == "exact")
+
+
+def methods(model, features=None) -> list[str]:
+    """The methods of :func:`explain` that the model has, the best first."""
+    exact = model.name in (*_SUMS, "als") or (model.name == "contentprofile" and model.how == "ridge")
+    changed = rescoring.obstacle(model, features) is None
+    there = {"exact": exact, "leave-one-out": changed, "similarity": _item_vectors(model) is not None}
+    return [method for method, has in there.items() if has]
+
+
+def _exact(question: Question) -> np.ndarray:
+    if question.model.name == "als":
+        return _als_terms(question.model, question.history, question.item)
+    return _scores(question, np.eye(len(question.history), dtype=bool))
+
+
+def _leave_one_out(question: Question) -> np.ndarray:
+    return question.score - _scores(question, ~np.eye(len(question.history), dtype=bool))
+
+
+def _similarity(question: Question) -> np.ndarray:
+    return _cosines(_item_vectors(question.model), question.history, question.item)
+
+
+_VALUES = {"exact": _exact, "leave-one-out": _leave_one_out, "similarity": _similarity}
 
 
 def _scores(question: Question, keep: np.ndarray) -> np.ndarray:

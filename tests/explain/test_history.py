@@ -110,8 +110,8 @@ def test_questions_without_an_answer(small, fitted, blocks):
         mm.explain.explain(small, 0, 3)
     with pytest.raises(ParameterError, match="code of an item"):
         mm.explain.explain(small, 0, "Alien")
-    with pytest.raises(UnknownNameError, match="histroy"):
-        mm.explain.explain(small, 0, 1, how="histroy")
+    with pytest.raises(UnknownNameError, match="hist0ry"):
+        mm.explain.explain(small, 0, 1, how="hist0ry")
     with pytest.raises(ParameterError, match="no option 'depth'"):
         mm.explain.explain(small, 0, 1, depth=3)
     with pytest.raises(NotFittedError):
