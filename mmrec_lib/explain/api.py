@@ -7,13 +7,13 @@ import inspect
 from ..data import Dataset, Features, Interactions
 from ..errors import ParameterError, UnknownNameError
 from ..models import Recommender
-from . import history
+from . import counterfactual, history
 from .explanation import Explanation
 from .question import ask
 
 #: Name to module with ``obstacle(model, features)`` and ``explain(question, **options)``; "auto" takes the first
 #: that the model has.
-KINDS = {"history": history}
+KINDS = {"history": history, "counterfactual": counterfactual}
 
 
 def kinds(model: Recommender, features: Features | None = None) -> list[str]:

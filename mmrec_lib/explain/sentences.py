@@ -15,12 +15,19 @@ _TEMPLATES = {
         "history/leave-one-out": "If you had not chosen {any}, {item} would score lower.",
         "history/similarity": "{item} resembles {names}, which you chose.",
         "history/none": "Nothing that you chose speaks for {item}.",
+        "counterfactual/found": "Without {names}, you would not see {item} among the first {k}.",
+        "counterfactual/not-found": "No {n} of your choices or fewer were found without which {item} would leave the "
+        "first {k}.",
+        "counterfactual/not-listed": "{item} is not among your first {k}.",
     },
     "zh": {
         "history/exact": "推荐{item}，因为你选择过{names}。",
         "history/leave-one-out": "如果你没有选择{any}，{item}的得分会更低。",
         "history/similarity": "{item}与你选择过的{names}相似。",
         "history/none": "你选择过的内容都不支持推荐{item}。",
+        "counterfactual/found": "如果没有{names}，{item}就不会出现在前{k}名。",
+        "counterfactual/not-found": "没有找到这样的{n}个以内的选择：去掉它们，{item}就会离开前{k}名。",
+        "counterfactual/not-listed": "{item}不在你的前{k}名之中。",
     },
 }
 
@@ -42,12 +49,14 @@ def say(explanation, language: str, titles: Mapping, n: int) -> str:
 def _named(explanation, n: int):
     """The rows that the sentence names: those that speak for the item."""
     rows = explanation.contributions
+    if explanation.how == "counterfactual":
+        return rows
     return rows[(rows["value"] > 0) & (rows["kind"] != "rest")].head(n)
 
 
 def _template(explanation, language: str, something: bool) -> str:
     known, how = _TEMPLATES[language], explanation.how
-    if not something:
+    if not something and f"{how}/none" in known:
         return known[f"{how}/none"]
     return known.get(f"{how}/{explanation.method}") or known[how]
 
