@@ -40,6 +40,7 @@ _REGISTRY = {
     "slmrec": ("self_supervised", "SLMRec"),
     "mmvae": ("generative", "MMVAE"),
     "diffmm": ("generative", "DiffMM"),
+    "coldmap": ("cold", "ColdMap"),
     "hybrid": ("hybrid", "Hybrid"),
 }
 

@@ -1,0 +1,195 @@
+"""Recommenders for items that nobody has met: what clicks teach about known items is read from the content of new ones.
+
+A score of a known item and a score of a new one come from different sources, and need not be on one scale. What is read
+from content is cautious: its vectors are shorter, its scores lie closer together, so that new items stay at the end of
+lists in which known ones compete. ``calibration`` changes that, and never the order within either group.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Mapping
+
+import numpy as np
+from scipy import sparse
+
+from .. import ranking
+from ..checks import above, one_of, whole
+from ..data import Features
+from ..errors import ParameterError
+from .base import Recommender
+from .multimodal import prepare
+
+CALIBRATIONS = ("none", "length", "spread")
+
+
+# -- known and new items on one scale ------------------------------------------------------------------------------
+
+
+def same_length(vectors: np.ndarray, known: np.ndarray) -> np.ndarray:
+    """The vectors of new items, all times one factor, so that they are on average as long as those of known items."""
+    lengths = np.linalg.norm(vectors, axis=1)
+    if known.all() or not known.any() or not lengths[~known].any():
+        return vectors
+    factor = lengths[known].mean() / lengths[~known].mean()
+    return (vectors * np.where(known, 1, factor)[:, None]).astype(np.float32)
+
+
+def same_spread(scores: np.ndarray, known: np.ndarray, users: np.ndarray, seen: sparse.csr_matrix) -> np.ndarray:
+    """Scores of new items with the mean and standard deviation of each user's known, unseen ones.
+
+    ``scores`` is ``(len(users), n_items)``, ``known`` bool ``(n_items,)``. The scores of who has seen all known
+    items stay.
+    """
+    unseen = np.repeat(known[None], len(users), axis=0)
+    unseen[ranking.positions(users, seen)] = False
+    if known.all() or not unseen.any():
+        return scores
+    mean, deviation = _moments(scores, unseen)
+    new_mean, new_deviation = _moments(scores, np.broadcast_to(~known, scores.shape))
+    factor = np.divide(deviation, new_deviation, out=np.ones_like(deviation), where=new_deviation > 1e-9)
+    moved = (scores - new_mean) * factor + mean
+    return np.where(known | ~unseen.any(axis=1, keepdims=True), scores, moved).astype(np.float32)
+
+
+def _moments(scores: np.ndarray, which: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    count = np.maximum(which.sum(axis=1, keepdims=True), 1)
+    mean = (scores * which).sum(axis=1, keepdims=True) / count
+    return mean, np.sqrt((np.square(scores - mean) * which).sum(axis=1, keepdims=True) / count)
+
+
+class ColdItems:
+    """Scores by a dot product of vectors, with new items brought to the scale of known ones.
+
+    Parameters
+    ----------
+    calibration : {"none", "length", "spread"}, default "none"
+        ``"length"``: the vectors of new items are multiplied by one factor, so that they are on average as long as
+        those of known items. ``"spread"``: for each user, the scores of new items get the mean and standard deviation
+        of the known, unseen ones. Both bring new items into the lists, the second as if they were on average as good
+        as known ones; what they gain there, the known ones lose. Without, known items are served best.
+    """
+
+    needs_features = True
+    scores_new_items = True
+    calibration: str = "none"
+
+    def _known(self) -> np.ndarray:
+        return self.popularity_ > 0
+
+    def _on_one_scale(self, items: np.ndarray) -> np.ndarray:
+        return same_length(items, self._known()) if self.calibration == "length" else items
+
+    def _score(self, users):
+        scores = self.user_factors_[users] @ self.item_factors_.T
+        return same_spread(scores, self._known(), users, self.seen_) if self.calibration == "spread" else scores
+
+
+# -- from content to the vectors of a factor model -----------------------------------------------------------------
+
+
+class ColdMap(ColdItems, Recommender):
+    """A factor model whose item vectors are read from content where nobody has met the item.
+
+    Gantner et al., ICDM 2010: fit a factor model, learn a map from the content of known items to their vectors, apply
+    it to the new ones. Known items keep their vectors, so that their scores are those of the base. How well new items
+    are ranked depends on the base more than on the map: vectors that are held close to zero teach it little.
+
+    Parameters
+    ----------
+    base : str, default "als"
+        Registered name of a model with ``user_factors_`` and ``item_factors_``; ``item_biases_`` count too.
+    base_params : dict, optional
+        Its parameters.
+    how : {"ridge", "mlp"}, default "ridge"
+        The map: ridge regression with an intercept, or a network with one hidden layer.
+    l2 : float, default 10
+        Penalty on the map. Above 0.
+    hidden : int, default 64
+        Units of the hidden layer; of ``how="mlp"``.
+    components : int or None, default 128
+        Principal components kept of each modality; None: all dimensions.
+    calibration : {"none", "length", "spread"}, default "none"
+        See :class:`ColdItems`.
+    seed : int, default 0
+        Of the network, and of a base that draws and names no seed of its own.
+
+    Attributes
+    ----------
+    user_factors_, item_factors_ : float32 (n_users, dim), (n_items, dim)
+
+    Raises
+    ------
+    ParameterError, UnknownNameError
+        An unknown base or parameter of it; at ``fit``, a base without vectors of users and items.
+    """
+
+    name = "coldmap"
+
+    def __init__(
+        self, base: str = "als", base_params: Mapping | None = None, how: str = "ridge", l2: float = 10.0,
+        hidden: int = 64, components: int | None = 128, calibration: str = "none", seed: int = 0,
+    ) -> None:  # fmt: skip
+        self.base, self.base_params = base, None if base_params is None else dict(base_params)
+        self.how = one_of("how", how, ("ridge", "mlp"))
+        self.l2 = above("l2", l2, 0)
+        self.hidden = whole("hidden", hidden)
+        self.components = None if components is None else whole("components", components)
+        self.calibration = one_of("calibration", calibration, CALIBRATIONS)
+        self.seed = whole("seed", seed, least=0)
+        make_base(base, self.base_params, self.seed)  # checks them
+
+    def _fit(self, train, features, valid) -> None:
+        model = make_base(self.base, self.base_params, self.seed).fit(train, features=features, valid=valid)
+        users, items = factors_of(model)
+        x, known = content_matrix(features, self.components), self._known()
+        if not known.all():
+            mean, items = items[known].mean(axis=0), items.copy()
+            items[~known] = self._map(x[known], items[known] - mean, x[~known]) + mean
+        self.user_factors_, self.item_factors_ = users, self._on_one_scale(items)
+
+    def _map(self, x: np.ndarray, vectors: np.ndarray, new: np.ndarray) -> np.ndarray:
+        """Vectors for ``new``, learned from pairs of content and vector."""
+        if self.how == "ridge":
+            middle = x.mean(axis=0)
+            centred = x - middle
+            products = centred.T @ centred
+            products[np.diag_indices_from(products)] += np.float32(self.l2)
+            return (new - middle) @ np.linalg.solve(products, centred.T @ vectors)
+        from sklearn.exceptions import ConvergenceWarning
+        from sklearn.neural_network import MLPRegressor
+
+        network = MLPRegressor(hidden_layer_sizes=(self.hidden,), alpha=self.l2, max_iter=200, random_state=self.seed)
+        scale = max(float(vectors.std()), 1e-9)  # the network starts at vectors of this size
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", ConvergenceWarning)
+            network.fit(x, vectors / scale)
+        return network.predict(new).reshape(len(new), -1).astype(np.float32) * np.float32(scale)
+
+
+def make_base(name: str, params: Mapping | None, seed: int) -> Recommender:
+    """The model whose vectors are wanted; ``seed`` where it draws and ``params`` do not name one."""
+    from . import create, get_class
+
+    params = dict(params or {})
+    if "seed" not in params and "seed" in create(name, **params).get_params():
+        params["seed"] = seed
+    if issubclass(get_class(name), ColdItems):
+        raise ParameterError(f"base={name!r} reads vectors from content itself: name a model of clicks, such as 'als'")
+    return create(name, **params)
+
+
+def factors_of(model: Recommender) -> tuple[np.ndarray, np.ndarray]:
+    """Vectors of users and items whose products are the model's scores, up to a constant for each user."""
+    if not hasattr(model, "user_factors_") or not hasattr(model, "item_factors_"):
+        raise ParameterError(f"base={model.name!r} has no vectors of users and items: choose als, bpr, lightgcn, ...")
+    users, items = model.user_factors_, model.item_factors_
+    if hasattr(model, "item_biases_"):
+        users = np.column_stack([users, np.ones(len(users), np.float32)])
+        items = np.column_stack([items, model.item_biases_])
+    return users, items
+
+
+def content_matrix(features: Features, components: int | None) -> np.ndarray:
+    """All modalities side by side, each standardised, reduced, and of length 1 or 0; float32 ``(n_items, width)``."""
+    return np.concatenate(list(prepare(features, components).values()), axis=1)

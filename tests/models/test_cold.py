@@ -1,0 +1,164 @@
+"""Models for items that nobody has met: their formulas by hand, and what calibration must and must not do."""
+
+from __future__ import annotations
+
+import types
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
+from scipy import sparse
+from sklearn.linear_model import Ridge
+
+import mmrec_lib as mm
+from mmrec_lib.errors import ParameterError, UnknownNameError
+from mmrec_lib.models import cold
+from mmrec_lib.models.multimodal import prepare
+
+EVERYBODY = np.arange(200)
+NEW = slice(64, 80)
+ALS = {"dim": 6, "l2": 2.0}
+SMALL = types.MappingProxyType({"coldmap": {"base_params": ALS}})
+
+
+def make(name, **params):
+    return mm.models.create(name, **SMALL.get(name, {}) | params)
+
+
+@pytest.fixture(scope="module")
+def shop():
+    """200 users of 4 groups, 80 items of 4 kinds; few clicks, a fifth of the items without any in train."""
+    rng = np.random.default_rng(1)
+    kinds = np.arange(80) % 4
+    own = np.stack([rng.choice(np.flatnonzero(kinds == user % 4), 6, replace=False) for user in EVERYBODY])
+    items = np.column_stack([own, rng.integers(0, 80, 200)])
+    events = mm.data.Interactions(np.repeat(EVERYBODY, 7), items.ravel(), n_users=200, n_items=80)
+    look = rng.normal(scale=0.4, size=(80, 12))
+    look[np.arange(80), kinds] += 1.5
+    words = rng.normal(scale=0.4, size=(80, 6))
+    words[np.arange(80), kinds // 2] += 1.5
+    features = mm.data.Features({"look": look, "words": words}, {"words": np.arange(80) % 5 > 0})
+    return types.SimpleNamespace(train=events.select(events.item < 64), features=features, kinds=kinds)
+
+
+def found(model, shop):
+    """Share of the own kind among the three best of the 16 new items; a quarter by chance."""
+    best = 64 + np.argsort(-model.score(EVERYBODY)[:, NEW], axis=1)[:, :3]
+    return (shop.kinds[best] == EVERYBODY[:, None] % 4).mean()
+
+
+# -- calibration ---------------------------------------------------------------------------------------------------
+def test_same_length_by_hand():
+    vectors = np.array([[3, 4], [0, 1], [0.5, 0], [0, 1.5]], np.float32)
+    # known: lengths 5 and 1, mean 3; new: 0.5 and 1.5, mean 1
+    expected = [[3, 4], [0, 1], [1.5, 0], [0, 4.5]]
+    np.testing.assert_allclose(cold.same_length(vectors, np.array([True, True, False, False])), expected)
+
+
+def test_same_spread_by_hand():
+    # user 0 has seen item 0: of the known, 2 and 6 are left, mean 4 and deviation 2; new: mean 1, deviation 0.5
+    scores = np.array([[9, 2, 6, 0.5, 1.5], [1, 1, 1, 3, 5]], np.float32)
+    seen = sparse.csr_matrix(([1.0], ([0], [0])), shape=(2, 5))
+    known = np.array([True, True, True, False, False])
+    moved = cold.same_spread(scores, known, np.array([0, 1]), seen)
+    np.testing.assert_allclose(moved, [[9, 2, 6, 2, 6], [1, 1, 1, 1, 1]])
+
+
+def test_who_has_seen_everything_keeps_the_scores():
+    scores = np.array([[2, 3, 7]], np.float32)
+    seen = sparse.csr_matrix(np.array([[1.0, 1, 0]]))
+    np.testing.assert_array_equal(cold.same_spread(scores, np.array([True, True, False]), np.array([0]), seen), scores)
+
+
+@settings(max_examples=30, deadline=None)
+@given(arrays(np.float32, (3, 8), elements=st.floats(-4, 4, width=16)), st.integers(1, 7))
+def test_spread_keeps_known_scores_and_the_order_of_new_ones(scores, n_known):
+    known = np.arange(8) < n_known
+    moved = cold.same_spread(scores, known, np.arange(3), sparse.csr_matrix((3, 8)))
+    np.testing.assert_array_equal(moved[:, known], scores[:, known])
+    before, after = scores[:, ~known], moved[:, ~known]
+    larger = before[:, :, None] > before[:, None]
+    assert (after[:, :, None] >= after[:, None])[larger].all()
+
+
+@pytest.mark.parametrize("name", sorted(SMALL))
+def test_calibration_brings_new_items_up_and_keeps_the_order_within_groups(name, shop):
+    scores = {c: make(name, calibration=c).fit(shop.train, shop.features).score(EVERYBODY) for c in cold.CALIBRATIONS}
+    plain = scores["none"]
+    for scaled in (scores["length"], scores["spread"]):
+        np.testing.assert_allclose(scaled[:, :64], plain[:, :64], rtol=1e-5, atol=1e-6)
+        moved, kept = (
+            np.take_along_axis(x[:, NEW], np.argsort(plain[:, NEW], axis=1), axis=1) for x in (scaled, plain)
+        )
+        assert (np.diff(moved, axis=1) >= -1e-5).all()
+        assert moved.max(axis=1).mean() > kept.max(axis=1).mean()
+
+
+# -- what every model does with content ----------------------------------------------------------------------------
+@pytest.mark.parametrize("name", sorted(SMALL))
+def test_content_places_items_that_nobody_met(name, shop):
+    """Real vectors beat the same number of random ones, and find the kind of an item without a click."""
+    noise = mm.evaluation.control_features(shop.features, "noise", seed=0)
+    real, random = (found(make(name).fit(shop.train, features=f), shop) for f in (shop.features, noise))
+    assert real > 0.6
+    assert random < 0.4
+
+
+@pytest.mark.parametrize("name", sorted(SMALL))
+def test_without_any_content_the_clicks_remain(name, shop):
+    nothing = mm.evaluation.control_features(shop.features, "none")
+    scores = make(name).fit(shop.train, features=nothing).score(EVERYBODY)
+    assert np.isfinite(scores).all()
+    own = shop.kinds[:64] == EVERYBODY[:, None] % 4
+    assert scores[:, :64][own].mean() > scores[:, :64].mean()
+
+
+# -- ColdMap -------------------------------------------------------------------------------------------------------
+def test_coldmap_keeps_the_base_for_known_items_and_regresses_the_new(shop):
+    base = mm.models.create("als", **ALS).fit(shop.train)
+    model = make("coldmap", l2=2.0, components=None).fit(shop.train, features=shop.features)
+    np.testing.assert_array_equal(model.user_factors_, base.user_factors_)
+    np.testing.assert_array_equal(model.item_factors_[:64], base.item_factors_[:64])
+    x = np.concatenate(list(prepare(shop.features, None).values()), axis=1)
+    expected = Ridge(alpha=2.0).fit(x[:64], base.item_factors_[:64]).predict(x[64:])
+    np.testing.assert_allclose(model.item_factors_[64:], expected, atol=1e-4)
+
+
+def test_coldmap_recovers_vectors_that_content_holds():
+    """Item vectors are a linear function of the content, and the map finds it from a part of the items."""
+    rng = np.random.default_rng(0)
+    x, new = rng.normal(size=(400, 5)).astype(np.float32), rng.normal(size=(3, 5)).astype(np.float32)
+    true = rng.normal(size=(5, 2)).astype(np.float32)
+    vectors = x @ true
+    for how, tolerance in (("ridge", 1e-3), ("mlp", 0.3)):
+        mapped = make("coldmap", how=how, l2=1e-4)._map(x, vectors - vectors.mean(axis=0), new) + vectors.mean(axis=0)
+        assert mapped.shape == (3, 2)
+        assert np.abs(mapped - new @ true).mean() < tolerance
+
+
+@pytest.mark.parametrize(
+    ("base", "params"),
+    [("bpr", {"dim": 8, "epochs": 20, "learning_rate": 0.05, "device": "cpu"}), ("biasedmf", {"dim": 3})],
+)
+def test_coldmap_takes_other_bases(base, params, shop):
+    model = make("coldmap", base=base, base_params=params).fit(shop.train, features=shop.features)
+    scores = mm.models.create(base, **params).fit(shop.train).score(EVERYBODY)[:, :64]
+    gap = model.score(EVERYBODY)[:, :64] - scores
+    np.testing.assert_allclose(gap, gap[:, :1] + np.zeros((1, 64)), atol=1e-4)  # a constant for each user
+
+
+def test_coldmap_network_finds_the_kind(shop):
+    assert found(make("coldmap", how="mlp").fit(shop.train, features=shop.features), shop) > 0.6
+
+
+def test_coldmap_refuses_what_has_no_vectors(shop):
+    with pytest.raises(ParameterError, match="no vectors"):
+        make("coldmap", base="ease", base_params=None).fit(shop.train, features=shop.features)
+    with pytest.raises(ParameterError, match="from content itself"):
+        make("coldmap", base="coldmap", base_params=None)
+    with pytest.raises(UnknownNameError):
+        make("coldmap", base="magic")
+    with pytest.raises(ParameterError, match="no parameter"):
+        make("coldmap", base_params={"magic": 1})
