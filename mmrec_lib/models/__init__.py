@@ -40,6 +40,7 @@ _REGISTRY = {
     "slmrec": ("self_supervised", "SLMRec"),
     "mmvae": ("generative", "MMVAE"),
     "diffmm": ("generative", "DiffMM"),
+    "categorypop": ("cold", "CategoryPopularity"),
     "coldmap": ("cold", "ColdMap"),
     "hybrid": ("hybrid", "Hybrid"),
 }

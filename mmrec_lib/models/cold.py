@@ -16,7 +16,7 @@ from scipy import sparse
 from .. import ranking
 from ..checks import above, one_of, whole
 from ..data import Features
-from ..errors import ParameterError
+from ..errors import FeatureError, ParameterError
 from .base import Recommender
 from .multimodal import prepare
 
@@ -193,3 +193,105 @@ def factors_of(model: Recommender) -> tuple[np.ndarray, np.ndarray]:
 def content_matrix(features: Features, components: int | None) -> np.ndarray:
     """All modalities side by side, each standardised, reduced, and of length 1 or 0; float32 ``(n_items, width)``."""
     return np.concatenate(list(prepare(features, components).values()), axis=1)
+
+
+# -- popularity within categories ----------------------------------------------------------------------------------
+
+
+class CategoryPopularity(Recommender):
+    """The popular items of the categories that the user likes: what a model for new items must beat.
+
+    ``score = sum over categories c of P(c | u) P(i | c)``: how much of the user's history lies in ``c`` (smoothed
+    towards everybody's), times the item's share of the clicks in ``c``. A new item counts as one of average popularity
+    in its categories: new items of the same categories are equal, and stand in the order of their codes. A user without
+    history has everybody's taste.
+
+    Parameters
+    ----------
+    modality : str, optional
+        Features that are the categories: a column each, with ones and zeros; an item may be in several or in none.
+        Default: the first modality that holds nothing but ones and zeros; without one, clusters of all content, found
+        by k-means among the known items.
+    n_clusters : int, default 50
+        Where there are no categories.
+    components : int or None, default 128
+        Principal components kept of each modality for the clusters; None: all dimensions.
+    smoothing : float, default 1
+        Items of everybody's taste that are added to each history. Above 0.
+    seed : int, default 0
+        Of the clusters.
+
+    Attributes
+    ----------
+    categories_ : float32 (n_items, n_categories)
+        An item's shares in the categories; the last column is for items without any.
+    user_factors_, item_factors_ : float32 (n_users, n_categories), (n_items, n_categories)
+        ``P(c | u)`` and ``P(i | c)``.
+
+    Raises
+    ------
+    ParameterError, FeatureError
+        At ``fit``, a ``modality`` that the features lack, or that holds other numbers than ones and zeros.
+    """
+
+    name = "categorypop"
+    needs_features = True
+    scores_new_items = True
+    scores_new_users = True
+
+    def __init__(
+        self, modality: str | None = None, n_clusters: int = 50, components: int | None = 128, smoothing: float = 1.0,
+        seed: int = 0,
+    ) -> None:  # fmt: skip
+        self.modality = modality
+        self.n_clusters = whole("n_clusters", n_clusters)
+        self.components = None if components is None else whole("components", components)
+        self.smoothing = above("smoothing", smoothing, 0)
+        self.seed = whole("seed", seed, least=0)
+
+    def _fit(self, train, features, valid) -> None:
+        known = self.popularity_ > 0
+        self.categories_ = self._categories(features, known)
+        clicks = self.categories_ * self.popularity_[:, None]
+        share = clicks.sum(axis=0) / clicks.sum()
+        in_category = np.maximum(self.categories_[known].sum(axis=0), 1e-9)
+        typical = clicks.sum(axis=0) / in_category  # clicks of an average known item of the category
+        clicks = np.where(known[:, None], clicks, self.categories_ * typical)
+        history = self.seen_ @ self.categories_ + self.smoothing * share
+        self.user_factors_ = (history / history.sum(axis=1, keepdims=True)).astype(np.float32)
+        self.item_factors_ = (clicks / np.maximum(clicks.sum(axis=0), 1e-9)).astype(np.float32)
+
+    def _categories(self, features: Features, known: np.ndarray) -> np.ndarray:
+        modality = self.modality or next((m for m in features if is_binary(features[m])), None)
+        if modality is None:
+            table = self._clusters(content_matrix(features, self.components), known)
+        elif modality not in features:
+            raise ParameterError(f"modality={modality!r}: features have {', '.join(features)}")
+        elif not is_binary(features[modality]):
+            raise FeatureError(
+                f"modality={modality!r} holds other numbers than ones and zeros: give a column a category"
+            )
+        else:
+            table = features[modality] * features.mask[modality][:, None]
+        table = np.column_stack([table, ~table.any(axis=1)]).astype(np.float32)
+        return table / table.sum(axis=1, keepdims=True)
+
+    def _clusters(self, x: np.ndarray, known: np.ndarray) -> np.ndarray:
+        """Ones and zeros ``(n_items, n_clusters)``; what has no content is in none."""
+        from sklearn.cluster import KMeans
+
+        shown = x.any(axis=1)
+        distinct = len(np.unique(x[known & shown], axis=0))
+        table = np.zeros((len(x), max(1, min(self.n_clusters, distinct))), np.float32)
+        if distinct:
+            means = KMeans(table.shape[1], n_init=10, random_state=self.seed).fit(x[known & shown])
+            table[np.flatnonzero(shown), means.predict(x[shown])] = 1
+        return table
+
+    def _score(self, users):
+        return self.user_factors_[users] @ self.item_factors_.T
+
+
+def is_binary(table: np.ndarray) -> bool:
+    """Nothing but ones and zeros, and both?"""
+    return bool(((table == 0) | (table == 1)).all() and (table == 0).any() and (table == 1).any())

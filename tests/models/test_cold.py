@@ -13,14 +13,15 @@ from scipy import sparse
 from sklearn.linear_model import Ridge
 
 import mmrec_lib as mm
-from mmrec_lib.errors import ParameterError, UnknownNameError
+from mmrec_lib.errors import FeatureError, ParameterError, UnknownNameError
 from mmrec_lib.models import cold
 from mmrec_lib.models.multimodal import prepare
 
 EVERYBODY = np.arange(200)
 NEW = slice(64, 80)
 ALS = {"dim": 6, "l2": 2.0}
-SMALL = types.MappingProxyType({"coldmap": {"base_params": ALS}})
+SMALL = types.MappingProxyType({"coldmap": {"base_params": ALS}, "categorypop": {"n_clusters": 8}})
+SCALED = ("coldmap",)
 
 
 def make(name, **params):
@@ -83,7 +84,7 @@ def test_spread_keeps_known_scores_and_the_order_of_new_ones(scores, n_known):
     assert (after[:, :, None] >= after[:, None])[larger].all()
 
 
-@pytest.mark.parametrize("name", sorted(SMALL))
+@pytest.mark.parametrize("name", SCALED)
 def test_calibration_brings_new_items_up_and_keeps_the_order_within_groups(name, shop):
     scores = {c: make(name, calibration=c).fit(shop.train, shop.features).score(EVERYBODY) for c in cold.CALIBRATIONS}
     plain = scores["none"]
@@ -106,7 +107,7 @@ def test_content_places_items_that_nobody_met(name, shop):
     assert random < 0.4
 
 
-@pytest.mark.parametrize("name", sorted(SMALL))
+@pytest.mark.parametrize("name", SCALED)
 def test_without_any_content_the_clicks_remain(name, shop):
     nothing = mm.evaluation.control_features(shop.features, "none")
     scores = make(name).fit(shop.train, features=nothing).score(EVERYBODY)
@@ -162,3 +163,56 @@ def test_coldmap_refuses_what_has_no_vectors(shop):
         make("coldmap", base="magic")
     with pytest.raises(ParameterError, match="no parameter"):
         make("coldmap", base_params={"magic": 1})
+
+
+# -- CategoryPopularity --------------------------------------------------------------------------------------------
+# Items 0 and 1 are animals, 2 a plant, 3 a new animal, 4 a new plant, 5 a new one of neither kind.
+KINDS = np.array([[1, 0], [1, 0], [0, 1], [1, 0], [0, 1], [0, 0]])
+CLICKS = mm.data.Interactions([0, 0, 1, 2, 3], [0, 1, 0, 0, 2], n_users=5, n_items=6)
+
+
+def test_categorypop_by_hand():
+    model = make("categorypop", smoothing=1.0).fit(CLICKS, features=mm.data.Features({"kind": KINDS}))
+    # animals have 3 + 1 clicks, and 2 of the new one; the plant 1, and 1 of the new one
+    np.testing.assert_allclose(model.item_factors_[:, 0], [3 / 6, 1 / 6, 0, 2 / 6, 0, 0])
+    np.testing.assert_allclose(model.item_factors_[:, 1], [0, 0, 1 / 2, 0, 1 / 2, 0])
+    # everybody's taste is 4/5 animals: one such item is added to two animals, to one plant, to nothing
+    np.testing.assert_allclose(model.user_factors_[0], [2.8 / 3, 0.2 / 3, 0], atol=1e-6)
+    np.testing.assert_allclose(model.user_factors_[3], [0.8 / 2, 1.2 / 2, 0], atol=1e-6)
+    np.testing.assert_allclose(model.score([4])[0], [0.4, 0.8 / 6, 0.1, 1.6 / 6, 0.1, 0], atol=1e-6)
+
+
+def test_categorypop_shares_an_item_of_several_categories():
+    both = KINDS.copy()
+    both[1] = 1
+    model = make("categorypop").fit(CLICKS, features=mm.data.Features({"kind": both}))
+    np.testing.assert_allclose(model.categories_[1], [0.5, 0.5, 0])
+
+
+def test_categorypop_finds_the_categories_among_the_features(shop):
+    kinds = np.eye(4)[shop.kinds]
+    features = mm.data.Features({"look": shop.features["look"], "kind": kinds})
+    model = make("categorypop").fit(shop.train, features=features)
+    np.testing.assert_array_equal(model.categories_[:, :4], kinds)
+    named = make("categorypop", modality="kind").fit(shop.train, features=features)
+    np.testing.assert_array_equal(named.score(EVERYBODY), model.score(EVERYBODY))
+    assert found(model, shop) == 1
+
+
+def test_categorypop_clusters_hold_items_that_are_known(shop):
+    model = make("categorypop", n_clusters=30).fit(shop.train, features=shop.features)
+    assert (model.categories_[:64, :-1].sum(axis=0) > 0).all()
+
+
+def test_categorypop_without_any_content_is_popularity(shop):
+    model = make("categorypop").fit(shop.train, mm.evaluation.control_features(shop.features, "none"))
+    expected = model.popularity_ / model.popularity_[:64].sum()
+    np.testing.assert_allclose(model.score([0])[0, :64] / model.score([0])[0, :64].sum(), expected[:64], rtol=1e-5)
+    assert np.unique(model.score(EVERYBODY)[:, NEW]).size == 1
+
+
+def test_categorypop_refuses_other_numbers(shop):
+    with pytest.raises(FeatureError, match="ones and zeros"):
+        make("categorypop", modality="look").fit(shop.train, features=shop.features)
+    with pytest.raises(ParameterError, match="features have look, words"):
+        make("categorypop", modality="sound").fit(shop.train, features=shop.features)

@@ -372,6 +372,7 @@ class TestAllModels(RecommenderConformance):
             **{name: NEURAL | {"l2": 0.01} for name in MULTIMODAL},
             "bm3": NEURAL | {"epochs": 40},
             "mmvae": NEURAL | {"hidden": 32, "epochs": 40},
+            "categorypop": {"n_clusters": 5},
             "coldmap": {"base_params": {"dim": 4, "l2": 2}},
             "diffmm": NEURAL | {"hidden": 16, "diffusion_epochs": 3},
         }
@@ -392,6 +393,7 @@ class TestAllModels(RecommenderConformance):
             "lightgcn": {"dim": 0, "l2": -1, "epochs": 0},
             "lightgat": {"dim": 0, "l2": -1, "epochs": 0},
             "twotower": {"dim": 0, "users": "names", "components": 0, "l2": -1, "epochs": 0},
+            "categorypop": {"n_clusters": 0, "smoothing": 0, "components": 0, "seed": -1},
             "coldmap": {"l2": 0, "how": "guess", "hidden": 0, "components": 0, "calibration": "loud", "seed": -1},
             "hybrid": {"parts": {}, "options": {"loudness": 1}, "inner_fraction": 0, "seed": -1},
         }
