@@ -7,13 +7,21 @@ import inspect
 from ..data import Dataset, Features, Interactions
 from ..errors import ParameterError, UnknownNameError
 from ..models import Recommender
-from . import counterfactual, history
+from . import counterfactual, factors, gradients, history, modalities, neighbours, weights
 from .explanation import Explanation
 from .question import ask
 
 #: Name to module with ``obstacle(model, features)`` and ``explain(question, **options)``; "auto" takes the first
 #: that the model has.
-KINDS = {"history": history, "counterfactual": counterfactual}
+KINDS = {
+    "history": history,
+    "users": neighbours,
+    "modalities": modalities,
+    "weights": weights,
+    "gradients": gradients,
+    "factors": factors,
+    "counterfactual": counterfactual,
+}
 
 
 def kinds(model: Recommender, features: Features | None = None) -> list[str]:

@@ -48,10 +48,9 @@ def rescore(
     if model.name == "als":
         return model.fold_in(histories) @ model.item_factors_.T
     if model.name == "contentprofile":
-        return _profiles(model, histories, features) @ model.item_factors_.T
+        return profiles(model, histories, features) @ model.item_factors_.T
     if model.name == "twotower":
-        own = model.user_factors_[user] - _mean_content(model, model.seen_[[user]])
-        return (own + _mean_content(model, histories)) @ model.item_factors_.T
+        return _tower_users(model, user, histories) @ model.item_factors_.T
     return _with_rows(model, user, histories, features)._score(np.arange(histories.shape[0]))
 
 
@@ -99,7 +98,8 @@ class _Rescored:
         return np.asarray(self.ask(rows), dtype=np.float32)
 
 
-def _profiles(model, histories: sparse.csr_matrix, features: Features | None) -> np.ndarray:
+def profiles(model, histories: sparse.csr_matrix, features: Features | None) -> np.ndarray:
+    """Profiles of a ContentProfile for the histories, ``(n, dim)``."""
     sums = histories @ model.item_factors_
     if model.how == "mean":
         sizes = np.cumsum(list(features.dims.values()))[:-1]
@@ -107,6 +107,18 @@ def _profiles(model, histories: sparse.csr_matrix, features: Features | None) ->
     products = model.item_factors_.T @ model.item_factors_
     products[np.diag_indices_from(products)] += np.float32(model.l2)
     return np.linalg.solve(products, sums.T).T
+
+
+def user_vector(model, user: int, history: np.ndarray) -> np.ndarray:
+    """The user's vector in a two-tower model, ``(dim,)``, with other clicks than those of training where they are."""
+    if np.array_equal(history, model.seen_[[user]].indices):
+        return model.user_factors_[user]
+    return _tower_users(model, user, as_rows(history, model.n_items_, np.ones((1, len(history)), bool)))[0]
+
+
+def _tower_users(model, user: int, histories: sparse.csr_matrix) -> np.ndarray:
+    own = model.user_factors_[user] - _mean_content(model, model.seen_[[user]])
+    return own + _mean_content(model, histories)
 
 
 def _mean_content(model, histories: sparse.csr_matrix) -> np.ndarray:

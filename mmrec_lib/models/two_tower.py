@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from .. import fusion as operators
 from ..checks import at_least, one_of, whole
 from ..errors import DataError, ParameterError, UnknownItemError, UnknownNameError
+from ..fusion.base import seeded
 from ..training import losses
 from .multimodal import prepare
 from .torch_base import TorchRecommender, to_numpy
@@ -65,6 +66,8 @@ class TwoTower(TorchRecommender):
         Their order.
     modality_weights_ : float32 (n_items, n_modalities)
         How much each modality counted in an item's vector, as ``fusion`` says; without it, no columns.
+    tower_... : float32 arrays
+        Weights of the maps from content to an item's vector, by layer; see :meth:`item_content`.
 
     Raises
     ------
@@ -120,10 +123,12 @@ class TwoTower(TorchRecommender):
         sizes = {m: x.shape[1] for m, x in self._content.items()}
         user_ids = self.users != "history"
         met = self.popularity_ > 0
-        fused = None
-        if self.fusion is not None and sizes:
-            fused = operators.create(self.fusion, sizes, self.dim, seed=self.seed, **(self.fusion_options or {}))
-        return Towers(*train.shape, self.dim, sizes, user_ids, self.use_ids, self._sums, met, fused)
+        return Towers(*train.shape, self.dim, sizes, user_ids, self.use_ids, self._sums, met, self._operator(sizes))
+
+    def _operator(self, sizes: dict[str, int]) -> nn.Module | None:
+        if self.fusion is None or not sizes:
+            return None
+        return operators.create(self.fusion, sizes, self.dim, seed=self.seed, **(self.fusion_options or {}))
 
     def _batches(self, rng, epoch):
         rows = np.repeat(np.arange(self.n_users_), np.diff(self.seen_.indptr))
@@ -165,7 +170,8 @@ class TwoTower(TorchRecommender):
         kept = np.stack(parts) if parts else np.zeros((0, self.n_items_, self.dim), np.float32)
         self._content, self._sums, self._counts, self._has = {}, {}, {}, {}  # as large as the data, needed no more
         factors = {"user_factors_": to_numpy(users), "item_factors_": to_numpy(items)}
-        return factors | {"history_factors_": kept, "modality_weights_": weights}
+        tower = {_tower(k): to_numpy(v) for k, v in module.state_dict().items() if k.startswith(("content.", "fused."))}
+        return factors | tower | {"history_factors_": kept, "modality_weights_": weights}
 
     def _score(self, users):
         return self.user_factors_[users] @ self.item_factors_.T
@@ -192,6 +198,27 @@ class TwoTower(TorchRecommender):
             count = table @ has.astype(np.float32)
             users += (table @ part) / np.maximum(count, 1)[:, None]
         return users @ self.item_factors_.T
+
+    def item_content(self, content: dict[str, Tensor], has: dict[str, Tensor]) -> Tensor:
+        """What content adds to the vectors of items, ``(n, dim)``; gradients flow to ``content``.
+
+        ``content`` holds vectors of all modalities as :func:`~mmrec_lib.models.multimodal.prepare` makes them, ``(n,
+        components)``, ``has`` which are there, boolean ``(n,)``; all on the CPU. The rows need not be items of the
+        catalogue, so one can ask what an item would be without its picture. Raises :class:`ParameterError` for a model
+        without content or with other modalities.
+        """
+        self._check_users([])  # fitted?
+        if not self.modalities_ or list(content) != self.modalities_:
+            known = ", ".join(self.modalities_) or "no content at all"
+            raise ParameterError(
+                f"content holds {', '.join(content)}; this TwoTower learned from {known}, in this order"
+            )
+        sizes = {m: x.shape[1] for m, x in content.items()}
+        with seeded(0):  # initial weights are drawn, and replaced
+            tower = Towers(0, 0, self.dim, sizes, False, False, (), np.zeros(0, bool), self._operator(sizes)).eval()
+        tower.load_state_dict({name: torch.from_numpy(getattr(self, _tower(name))) for name in tower.state_dict()})
+        shown = {m: x * has[m][:, None] for m, x in content.items()}
+        return tower.item_tower(torch.zeros(0, dtype=torch.int64), shown, has)
 
 
 class Towers(nn.Module):
@@ -226,6 +253,11 @@ class Towers(nn.Module):
     def user_tower(self, users: Tensor, means: dict[str, Tensor]) -> Tensor:
         """Vectors of users, from their codes and the means of what they chose."""
         return _sum(self.user, users, self.history, means)
+
+
+def _tower(name: str) -> str:
+    """Attribute of a layer of the item tower: names with dots cannot be saved."""
+    return f"tower_{name.replace('.', '_')}_"
 
 
 def _sum(embedding: Tensor | None, codes: Tensor, layers: nn.ModuleList, inputs: dict[str, Tensor]) -> Tensor:

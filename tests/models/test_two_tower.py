@@ -171,3 +171,22 @@ def test_new_items_are_placed_where_there_is_content(blocks):
     features = mm.data.Features({"look": np.eye(30)})
     assert model.fit(blocks, features=features).scores_new_items
     assert not model.fit(blocks).scores_new_items
+
+
+@pytest.mark.parametrize("fusion", [None, "gate"])
+def test_content_alone_makes_the_vectors_of_items_without_embeddings(fusion, blocks, tmp_path):
+    rng = np.random.default_rng(0)
+    arrays = {"image": rng.normal(size=(30, 5)), "text": rng.normal(size=(30, 3))}
+    features = mm.data.Features(arrays, mask={"text": np.arange(30) < 25})
+    options = {"dim": 8, "epochs": 2, "fusion": fusion, "device": "cpu"}
+    mm.models.create("twotower", use_ids=False, **options).fit(blocks, features).save(tmp_path / "m")
+    model = mm.models.load(tmp_path / "m")
+    content = {m: torch.from_numpy(x) for m, x in prepare(features, 128).items()}
+    has = {m: torch.from_numpy(features.mask[m]) for m in content}
+    np.testing.assert_allclose(model.item_content(content, has).detach(), model.item_factors_, atol=1e-6)
+    text_only = model.item_content(content, has | {"image": torch.zeros(30, dtype=torch.bool)})
+    assert (text_only[25:] == 0).all()
+    with pytest.raises(ParameterError, match="learned from image, text"):
+        model.item_content({"text": content["text"]}, has)
+    with pytest.raises(ParameterError, match="no content at all"):
+        mm.models.create("twotower", **options).fit(blocks).item_content(content, has)
