@@ -42,6 +42,7 @@ _REGISTRY = {
     "diffmm": ("generative", "DiffMM"),
     "categorypop": ("cold", "CategoryPopularity"),
     "coldmap": ("cold", "ColdMap"),
+    "dropoutnet": ("cold", "DropoutNet"),
     "hybrid": ("hybrid", "Hybrid"),
 }
 

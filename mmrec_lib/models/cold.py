@@ -11,14 +11,18 @@ import warnings
 from collections.abc import Mapping
 
 import numpy as np
+import torch
 from scipy import sparse
+from torch import Tensor, nn
 
 from .. import ranking
-from ..checks import above, one_of, whole
+from ..checks import above, at_least, one_of, whole
 from ..data import Features
 from ..errors import FeatureError, ParameterError
+from ..training import losses
 from .base import Recommender
 from .multimodal import prepare
+from .torch_base import TorchRecommender, to_numpy
 
 CALIBRATIONS = ("none", "length", "spread")
 
@@ -295,3 +299,122 @@ class CategoryPopularity(Recommender):
 def is_binary(table: np.ndarray) -> bool:
     """Nothing but ones and zeros, and both?"""
     return bool(((table == 0) | (table == 1)).all() and (table == 0).any() and (table == 1).any())
+
+
+# -- networks that learn to do without clicks ----------------------------------------------------------------------
+
+
+class DropoutNet(ColdItems, TorchRecommender):
+    """A network that turns vectors of a factor model and content into new vectors, and learns to do without the former.
+
+    Volkovs, Yu and Poutanen, NeurIPS 2017: in training, an item loses its vector of the factor model with probability
+    ``dropout``, and the network must reproduce the factor model's scores all the same, from the content. A new item is
+    one that has lost its vector. Users go through a linear map; here they have no content of their own.
+
+    Parameters
+    ----------
+    base : str, default "als"
+        Registered name of a model with ``user_factors_`` and ``item_factors_``; ``item_biases_`` count too.
+    base_params : dict, optional
+        Its parameters.
+    dim : int, default 64
+        Length of the new vectors.
+    hidden : int, default 128
+        Units of the items' hidden layer.
+    dropout : float, default 0.5
+        Share of the items of a batch that lose the vector of the factor model; below 1.
+    input_dropout : float, default 0.5
+        Share of the numbers that the items' network reads and that are hidden from it, anew in each step; below 1. It
+        keeps the network from learning a few hundred items by heart.
+    components : int or None, default 128
+        Principal components kept of each modality; None: all dimensions.
+    items_per_batch : int, default 512
+        Known items drawn for a batch; the batch is ``batch_size`` users, and all pairs of both count.
+    calibration : {"none", "length", "spread"}, default "none"
+        See :class:`ColdItems`. Early stopping looks at scores without.
+    epochs, batch_size, learning_rate, weight_decay, metric, eval_every, patience, seed, device
+        See :class:`~mmrec_lib.models.torch_base.TorchRecommender`; an epoch is every user with as many draws of items
+        as go through all of them.
+
+    Attributes
+    ----------
+    user_factors_, item_factors_ : float32 (n_users, dim), (n_items, dim)
+
+    Raises
+    ------
+    ParameterError, UnknownNameError
+        As :class:`ColdMap`.
+    """
+
+    name = "dropoutnet"
+
+    def __init__(
+        self, base: str = "als", base_params: Mapping | None = None, dim: int = 64, hidden: int = 128,
+        dropout: float = 0.5, input_dropout: float = 0.5, components: int | None = 128, items_per_batch: int = 512,
+        calibration: str = "none", epochs: int = 60, batch_size: int = 256, learning_rate: float = 0.003,
+        weight_decay: float = 0.0, metric: str = "ndcg@20", eval_every: int = 5, patience: int = 5, seed: int = 0,
+        device: str = "auto",
+    ) -> None:  # fmt: skip
+        super().__init__(epochs, batch_size, learning_rate, weight_decay, metric, eval_every, patience, seed, device)
+        self.base, self.base_params = base, None if base_params is None else dict(base_params)
+        self.dim, self.hidden = whole("dim", dim), whole("hidden", hidden)
+        self.items_per_batch = whole("items_per_batch", items_per_batch)
+        self.dropout = at_least("dropout", dropout, 0, below=1)
+        self.input_dropout = at_least("input_dropout", input_dropout, 0, below=1)
+        self.components = None if components is None else whole("components", components)
+        self.calibration = one_of("calibration", calibration, CALIBRATIONS)
+        make_base(base, self.base_params, self.seed)  # checks them
+
+    def _prepare(self, train, features) -> None:
+        users, items = factors_of(make_base(self.base, self.base_params, self.seed).fit(train, features=features))
+        known = self._known()
+        scale = np.sqrt(max(np.square(users @ items[known].T).mean(), 1e-12))  # the targets' size; the order stays
+        self._users, self._items = self._tensor(users), self._tensor(items * known[:, None])
+        self._targets = self._tensor(users / scale), self._tensor(items)
+        self._content = self._tensor(content_matrix(features, self.components))
+        self._has_vector = self._tensor(known.astype(np.float32)[:, None])
+
+    def _build(self, train, features):
+        return Replacement(self._users.shape[1], self._content.shape[1], self.hidden, self.dim, self.input_dropout)
+
+    def _batches(self, rng, epoch):
+        known = np.flatnonzero(self._known())
+        for items in np.array_split(rng.permutation(known), -(-len(known) // self.items_per_batch)):
+            order = rng.permutation(self.n_users_)
+            for start in range(0, len(order), self.batch_size):
+                kept = rng.random((len(items), 1), np.float32) >= self.dropout
+                batch = order[start : start + self.batch_size], items, kept.astype(np.float32)
+                yield tuple(self._tensor(column) for column in batch)
+
+    def _loss(self, module, batch):
+        users, items, kept = batch
+        target = self._targets[0][users] @ self._targets[1][items].T
+        made = module.item(self._items[items] * kept, kept, self._content[items])
+        return losses.mse(module.user(self._users[users]) @ made.T, target)
+
+    def _vectors(self, module) -> tuple[Tensor, Tensor]:
+        return module.user(self._users), module.item(self._items, self._has_vector, self._content)
+
+    def _scorer(self, module):
+        users, items = self._vectors(module)
+        return lambda block: (users[self._tensor(block)] @ items.T).cpu().numpy()
+
+    def _keep(self, module):
+        users, items = (to_numpy(x) for x in self._vectors(module))
+        self._users = self._items = self._targets = self._content = self._has_vector = None  # needed no more
+        return {"user_factors_": users, "item_factors_": self._on_one_scale(items)}
+
+
+class Replacement(nn.Module):
+    """A linear map of users; of items, a map of the vector where there is one, a network over vector and content."""
+
+    def __init__(self, length: int, width: int, hidden: int, dim: int, dropout: float) -> None:
+        super().__init__()
+        self.user = nn.Linear(length, dim, bias=False)
+        self.vector = nn.Linear(length, dim, bias=False)
+        first = nn.Linear(length + 1 + width, hidden)
+        self.network = nn.Sequential(nn.Dropout(dropout), first, nn.Tanh(), nn.Linear(hidden, dim))
+
+    def item(self, vectors: Tensor, has: Tensor, content: Tensor) -> Tensor:
+        """``has`` ``(n, 1)`` is 1 where there is a vector; ``vectors`` are zeros elsewhere."""
+        return self.vector(vectors) + self.network(torch.cat([vectors, has, content], dim=1))

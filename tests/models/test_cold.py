@@ -6,6 +6,7 @@ import types
 
 import numpy as np
 import pytest
+import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
@@ -20,8 +21,15 @@ from mmrec_lib.models.multimodal import prepare
 EVERYBODY = np.arange(200)
 NEW = slice(64, 80)
 ALS = {"dim": 6, "l2": 2.0}
-SMALL = types.MappingProxyType({"coldmap": {"base_params": ALS}, "categorypop": {"n_clusters": 8}})
-SCALED = ("coldmap",)
+NEURAL = {"dim": 8, "epochs": 100, "learning_rate": 0.01, "device": "cpu"}
+SMALL = types.MappingProxyType(
+    {
+        "coldmap": {"base_params": ALS},
+        "categorypop": {"n_clusters": 8},
+        "dropoutnet": NEURAL | {"base_params": ALS, "hidden": 16},
+    }
+)
+SCALED = ("coldmap", "dropoutnet")
 
 
 def make(name, **params):
@@ -216,3 +224,27 @@ def test_categorypop_refuses_other_numbers(shop):
         make("categorypop", modality="look").fit(shop.train, features=shop.features)
     with pytest.raises(ParameterError, match="features have look, words"):
         make("categorypop", modality="sound").fit(shop.train, features=shop.features)
+
+
+# -- DropoutNet ----------------------------------------------------------------------------------------------------
+def test_dropoutnet_without_dropout_is_the_base_again(shop):
+    model = make("dropoutnet", dropout=0, input_dropout=0).fit(shop.train, features=shop.features)
+    base = mm.models.create("als", **ALS).fit(shop.train).score(EVERYBODY)[:, :64]
+    assert np.corrcoef(model.score(EVERYBODY)[:, :64].ravel(), base.ravel())[0, 1] > 0.95
+
+
+def test_dropoutnet_learns_from_content_because_vectors_are_hidden(shop):
+    hidden, shown = (make("dropoutnet", dropout=d).fit(shop.train, features=shop.features) for d in (0.5, 0.0))
+    assert found(hidden, shop) > found(shown, shop) + 0.05
+
+
+def test_replacement_by_hand():
+    net = cold.Replacement(length=2, width=1, hidden=3, dim=2, dropout=0.0)
+    for layer in (net.network[1], net.network[3]):
+        torch.nn.init.constant_(layer.weight, 0.5)
+        torch.nn.init.zeros_(layer.bias)
+    torch.nn.init.eye_(net.vector.weight)
+    made = net.item(torch.tensor([[1.0, 2.0], [0, 0]]), torch.tensor([[1.0], [0]]), torch.tensor([[4.0], [4.0]]))
+    with_vector, without = 1.5 * np.tanh(0.5 * (1 + 2 + 1 + 4)), 1.5 * np.tanh(0.5 * 4)
+    expected = [[1 + with_vector, 2 + with_vector], [without, without]]
+    np.testing.assert_allclose(made.detach().numpy(), expected, rtol=1e-6)

@@ -374,6 +374,7 @@ class TestAllModels(RecommenderConformance):
             "mmvae": NEURAL | {"hidden": 32, "epochs": 40},
             "categorypop": {"n_clusters": 5},
             "coldmap": {"base_params": {"dim": 4, "l2": 2}},
+            "dropoutnet": NEURAL | {"epochs": 60, "hidden": 16, "base_params": {"dim": 4, "l2": 2}},
             "diffmm": NEURAL | {"hidden": 16, "diffusion_epochs": 3},
         }
     )
@@ -394,6 +395,14 @@ class TestAllModels(RecommenderConformance):
             "lightgat": {"dim": 0, "l2": -1, "epochs": 0},
             "twotower": {"dim": 0, "users": "names", "components": 0, "l2": -1, "epochs": 0},
             "categorypop": {"n_clusters": 0, "smoothing": 0, "components": 0, "seed": -1},
+            "dropoutnet": {
+                "dim": 0,
+                "hidden": 0,
+                "dropout": 1,
+                "items_per_batch": 0,
+                "components": 0,
+                "calibration": "loud",
+            },
             "coldmap": {"l2": 0, "how": "guess", "hidden": 0, "components": 0, "calibration": "loud", "seed": -1},
             "hybrid": {"parts": {}, "options": {"loudness": 1}, "inner_fraction": 0, "seed": -1},
         }
