@@ -74,7 +74,7 @@ class Explanation:
 def as_titles(titles: Mapping | Sequence) -> dict:
     """Code to title as a dict; entries that are missing are left out."""
     pairs = titles.items() if isinstance(titles, Mapping) else enumerate(titles)
-    return {int(code): str(title) for code, title in pairs if title is not None and title == title}
+    return {int(code): str(title) for code, title in pairs if not pd.isna(title)}
 
 
 def table(kind: str, values, items=None, names: Sequence[str] | None = None, order: bool = True) -> pd.DataFrame:

@@ -37,6 +37,9 @@ def explain(question: Question) -> Explanation:
     values sum to the score with all of them less the score with none. Where the latter is not 0, it is the last row
     (``"rest"``: what the item's own embedding says). With ContentKNN the item keeps its neighbours. A modality that
     the item lacks has 0.
+
+    Raises :class:`DataError` for more than 12 modalities, for other modalities than those of training and, where it can
+    be seen, for other vectors.
     """
     names, features = _names(question.model, question.features), question.features
     if len(names) > MOST:
@@ -45,7 +48,10 @@ def explain(question: Question) -> Explanation:
     here = [bool(features.mask[m][question.item]) for m in names]
     contributions = table("modality", shapley(_WORTH[question.model.name](question, subsets & here)), names=names)
     rest = question.score - contributions["value"].sum()
-    if abs(rest) > 1e-5 * max(1, abs(question.score)):
+    size = max(np.abs(contributions["value"]).sum(), abs(question.score))
+    if question.model.name != "twotower" and abs(rest) > 1e-3 * size:
+        raise DataError("features are not the item vectors that the model learned from: give the same to both")
+    if abs(rest) > 1e-5 * size:
         contributions = pd.concat([contributions, table("rest", [rest], names=["the rest"])], ignore_index=True)
     return question.answer("modalities", "exact", contributions, additive=True)
 

@@ -60,6 +60,30 @@ def test_two_tower_without_embeddings_agrees_with_new_people(fitted):
     np.testing.assert_allclose(np.sort(told.contributions["value"]), np.sort(drops), atol=1e-5)
 
 
+def test_profiles_that_are_means(fitted, features):
+    """Not a sum over the clicks, as profiles have length 1; another's clicks give the other's scores."""
+    model = fitted("contentprofile", how="mean")
+    rows = model.seen_[[4, 9]]
+    np.testing.assert_allclose(mm.explain.rescoring.rescore(model, 0, rows, features), model.score([4, 9]), atol=1e-5)
+    assert mm.explain.explain(model, 4, 18, features=features).method == "leave-one-out"
+    assert mm.explain.explain(model, 4, 18).method == "similarity"
+
+
+@pytest.mark.parametrize("how", ["weighted", "borda", "votes", "rrf", "cascade"])
+def test_hybrids_that_look_at_one_user_at_a_time(how, fitted):
+    model = fitted("hybrid", how=how)
+    rows = model.seen_[[9, 4, 4]]
+    scores = mm.explain.rescoring.rescore(model, 0, rows)
+    np.testing.assert_allclose(scores, model.score([9, 4, 4]), rtol=1e-3, atol=1e-4)
+    assert mm.explain.explain(model, 4, 18).method == "leave-one-out"
+
+
+def test_hybrids_that_do_not(fitted):
+    assert mm.explain.kinds(fitted("hybrid", how="stacking")) == []
+    with pytest.raises(ParameterError, match="weighted, borda, votes, rrf, cascade can"):
+        mm.explain.explain(fitted("hybrid", how="switch"), 4, 18)
+
+
 def test_similarity_is_said_to_be_one(fitted):
     told = mm.explain.explain(fitted("bpr"), 4, 18)
     assert told.method == "similarity"

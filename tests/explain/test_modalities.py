@@ -44,10 +44,13 @@ def test_content_neighbours_by_hand():
     assert told.sentence("zh") == "支持推荐物品0的内容依次是：文本和图像。"
 
 
-@pytest.mark.parametrize("name", ["contentknn", "contentprofile"])
+@pytest.mark.parametrize(
+    ("name", "how"), [("contentknn", None), ("contentprofile", "ridge"), ("contentprofile", "mean")]
+)
 @pytest.mark.parametrize("item", [3, 27])
-def test_values_sum_to_the_score_of_content_models(name, item, fitted, features):
-    told = mm.explain.explain(fitted(name), 4, item, features=features, how="modalities")
+def test_values_sum_to_the_score_of_content_models(name, how, item, fitted, features):
+    model = fitted(name) if how is None else fitted(name, how=how)
+    told = mm.explain.explain(model, 4, item, features=features, how="modalities")
     assert set(told.contributions["kind"]) == {"modality"}
     assert told.contributions["value"].sum() == pytest.approx(told.score, rel=1e-4, abs=1e-5)
     if item == 27:  # without a text
@@ -87,6 +90,9 @@ def test_modalities_are_those_of_training(fitted, features):
         mm.explain.explain(fitted("contentknn"), 4, 3, how="modalities")
     with pytest.raises(ParameterError, match="fitted anew"):
         mm.explain.explain(fitted("vbpr"), 4, 3, features=features, how="modalities")
+    other = mm.data.Features({m: x[::-1].copy() for m, x in features.items()})
+    with pytest.raises(DataError, match="not the item vectors"):
+        mm.explain.explain(fitted("contentknn"), 4, 3, features=other, how="modalities")
     many = mm.data.Features({f"m{i}": np.ones((30, 1)) for i in range(13)})
     with pytest.raises(DataError, match="at most 12"):
         mm.explain.explain(fitted("contentknn"), 4, 3, features=many, how="modalities")
