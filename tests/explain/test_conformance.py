@@ -49,3 +49,13 @@ def test_scores_of_a_changed_history(name, fitted, blocks, features):
             rescoring.rescore(model, 4, model.seen_[[7, 9]], features), model.score([7, 9]), rtol=2e-3, atol=2e-4
         )
     assert model.seen_.shape == (60, 30)  # as it was
+
+
+@pytest.mark.parametrize("name", ["multvae", "hybrid", "twotower", "userknn"])
+def test_a_loaded_model_explains_the_same(name, fitted, features, tmp_path):
+    model = fitted(name)
+    loaded = mm.models.load(model.save(tmp_path / name))
+    assert mm.explain.kinds(loaded, features) == mm.explain.kinds(model, features)
+    for how in mm.explain.kinds(model, features):
+        one, two = (mm.explain.explain(m, 4, 18, features=features, how=how).contributions for m in (model, loaded))
+        np.testing.assert_allclose(one["value"], two["value"], rtol=1e-4, atol=1e-5)

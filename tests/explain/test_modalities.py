@@ -128,3 +128,18 @@ def test_gradients_are_complete(fusion, fitted, features):
     assert told.contributions["value"].sum() == pytest.approx(told.details["change"], rel=1e-2, abs=1e-5)
     with pytest.raises(ParameterError, match="modality='text'"):  # which item 27 lacks
         mm.explain.explain(model, 4, 27, features=features, how="gradients", modality="text")
+
+
+@pytest.mark.parametrize("name", ["contentknn", "contentprofile", "twotower"])
+def test_noise_is_worth_less_than_what_shows_the_group(name, blocks):
+    rng = np.random.default_rng(0)
+    look = np.eye(3)[np.arange(30) // 10] + rng.normal(scale=0.1, size=(30, 3))
+    features = mm.data.Features({"look": look, "noise": rng.normal(size=(30, 6))})
+    quick = {"dim": 8, "epochs": 10, "batch_size": 64, "learning_rate": 0.05, "use_ids": False, "device": "cpu"}
+    model = mm.models.create(name, **(quick if name == "twotower" else {})).fit(blocks, features)
+    sums = {"look": 0.0, "noise": 0.0}
+    for user, item in model.recommend(np.arange(60), 1)[["user", "item"]].to_numpy():
+        told = mm.explain.explain(model, user, int(item), features=features, how="modalities")
+        for row in told.contributions.itertuples():
+            sums[row.name] = sums.get(row.name, 0.0) + row.value
+    assert sums["look"] > 2 * sums["noise"]
