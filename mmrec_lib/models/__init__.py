@@ -41,6 +41,7 @@ _REGISTRY = {
     "mmvae": ("generative", "MMVAE"),
     "diffmm": ("generative", "DiffMM"),
     "categorypop": ("cold", "CategoryPopularity"),
+    "clcrec": ("cold", "CLCRec"),
     "coldmap": ("cold", "ColdMap"),
     "dropoutnet": ("cold", "DropoutNet"),
     "hybrid": ("hybrid", "Hybrid"),

@@ -9,19 +9,21 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Mapping
+from dataclasses import dataclass
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from scipy import sparse
 from torch import Tensor, nn
 
 from .. import ranking
-from ..checks import above, at_least, one_of, whole
+from ..checks import above, at_least, between, one_of, whole
 from ..data import Features
 from ..errors import FeatureError, ParameterError
 from ..training import losses
 from .base import Recommender
-from .multimodal import prepare
+from .multimodal import ContentEmbeddings, MultimodalRecommender, prepare
 from .torch_base import TorchRecommender, to_numpy
 
 CALIBRATIONS = ("none", "length", "spread")
@@ -70,8 +72,8 @@ class ColdItems:
     calibration : {"none", "length", "spread"}, default "none"
         ``"length"``: the vectors of new items are multiplied by one factor, so that they are on average as long as
         those of known items. ``"spread"``: for each user, the scores of new items get the mean and standard deviation
-        of the known, unseen ones. Both bring new items into the lists, the second as if they were on average as good
-        as known ones; what they gain there, the known ones lose. Without, known items are served best.
+        of the known, unseen ones. Where new items are held back, both bring them into the lists, the second as if
+        they were on average as good as known ones; what they gain there, the known ones lose.
     """
 
     needs_features = True
@@ -418,3 +420,89 @@ class Replacement(nn.Module):
     def item(self, vectors: Tensor, has: Tensor, content: Tensor) -> Tensor:
         """``has`` ``(n, 1)`` is 1 where there is a vector; ``vectors`` are zeros elsewhere."""
         return self.vector(vectors) + self.network(torch.cat([vectors, has, content], dim=1))
+
+
+@dataclass(repr=False, eq=False)
+class CLCRec(ColdItems, MultimodalRecommender):
+    """Contrastive learning of vectors from clicks and from content (Wei et al., ACM Multimedia 2021).
+
+    A known item has an embedding ``e``, learned from clicks, and a vector ``z``, a linear map of its content. There are
+    two losses. The user's vector must find the item among ``n_negatives`` others (softmax), where each item shows ``z``
+    in place of ``e`` with probability ``mix``; and ``e`` must find its own ``z`` among those of the batch, and the
+    other way round, by cosines. Known items are scored by ``e``, new ones by ``z``, which may well be the longer:
+    calibration then takes new items down.
+
+    Parameters
+    ----------
+    content_loss : float, default 0.1
+        Weight of the second loss.
+    temperature : float, default 0.2
+        Of the second loss; above 0.
+    mix : float, default 0.5
+        From 0 to 1. At 0 content is learned by the second loss alone.
+    calibration : {"none", "length", "spread"}, default "none"
+        See :class:`ColdItems`. Early stopping looks at scores without.
+    n_negatives : int, default 32
+    l2 : float, default 0.02
+        On the vectors of a batch.
+
+    ``loss`` and ``negatives="hard"`` have no meaning here. The rest: see
+    :class:`~mmrec_lib.models.multimodal.MultimodalRecommender`.
+    """
+
+    name = "clcrec"
+
+    content_loss: float = 0.1
+    temperature: float = 0.2
+    mix: float = 0.5
+    calibration: str = "none"
+    n_negatives: int = 32
+    map_rate: float = 1.0
+    batch_size: int = 1024
+    learning_rate: float = 0.005
+    epochs: int = 20
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self.content_loss = at_least("content_loss", self.content_loss, 0)
+        self.temperature = above("temperature", self.temperature, 0)
+        self.mix = between("mix", self.mix, 0, 1)
+        self.calibration = one_of("calibration", self.calibration, CALIBRATIONS)
+        one_of("loss", self.loss, ("bpr", "softmax"))
+        one_of("negatives", self.negatives, ("uniform", "popularity"))
+
+    def _build(self, train, features):
+        return TwoViews(self)
+
+    def _loss(self, module, batch):
+        users, positives, negatives = batch
+        own, read = module.item, module.read()
+        u = module.user.index_select(0, users)
+        items = torch.cat([positives[:, None], negatives], dim=1)
+        e, z = (x.index_select(0, items.flatten()).view(*items.shape, -1) for x in (own, read))
+        shown = torch.where(torch.rand_like(e[..., :1]) < self.mix, z, e)
+        scores = (shown @ u[..., None])[..., 0]
+        ranking_loss = losses.sampled_softmax(scores[:, 0], scores[:, 1:])
+        views = F.normalize(e[:, 0], dim=1), F.normalize(z[:, 0], dim=1)
+        agreement = losses.info_nce(*views, self.temperature, groups=positives)
+        penalty = (u.square().sum() + shown.square().sum() / items.shape[1]) / len(users)
+        return ranking_loss + self.content_loss * agreement + self.l2 / 2 * penalty
+
+    def _keep(self, module):
+        kept = super()._keep(module)
+        return kept | {"item_factors_": self._on_one_scale(kept["item_factors_"])}
+
+
+class TwoViews(ContentEmbeddings):
+    """An embedding of each item that somebody met, and what is read from content of all."""
+
+    def __init__(self, model: CLCRec) -> None:
+        super().__init__(model, bias=False)
+        self._met = [model._tensor((model.popularity_ > 0)[:, None])]  # in a list: no part of the module's state
+
+    def read(self) -> Tensor:
+        """Vectors of all items from their content, ``(n_items, dim)``."""
+        return sum(self.content())
+
+    def forward(self) -> tuple[Tensor, Tensor]:
+        return self.user, torch.where(self._met[0], self.item, self.read())

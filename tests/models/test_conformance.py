@@ -373,6 +373,7 @@ class TestAllModels(RecommenderConformance):
             "bm3": NEURAL | {"epochs": 40},
             "mmvae": NEURAL | {"hidden": 32, "epochs": 40},
             "categorypop": {"n_clusters": 5},
+            "clcrec": NEURAL | {"n_negatives": 4, "l2": 0.01},
             "coldmap": {"base_params": {"dim": 4, "l2": 2}},
             "dropoutnet": NEURAL | {"epochs": 60, "hidden": 16, "base_params": {"dim": 4, "l2": 2}},
             "diffmm": NEURAL | {"hidden": 16, "diffusion_epochs": 3},
@@ -403,6 +404,7 @@ class TestAllModels(RecommenderConformance):
                 "components": 0,
                 "calibration": "loud",
             },
+            "clcrec": {"content_loss": -1, "temperature": 0, "mix": 2, "calibration": "loud", "loss": "bce"},
             "coldmap": {"l2": 0, "how": "guess", "hidden": 0, "components": 0, "calibration": "loud", "seed": -1},
             "hybrid": {"parts": {}, "options": {"loudness": 1}, "inner_fraction": 0, "seed": -1},
         }
