@@ -1,8 +1,8 @@
 """Recommenders for items that nobody has met: what clicks teach about known items is read from the content of new ones.
 
-A score of a known item and a score of a new one come from different sources, and need not be on one scale. What is read
-from content is cautious: its vectors are shorter, its scores lie closer together, so that new items stay at the end of
-lists in which known ones compete. ``calibration`` changes that, and never the order within either group.
+A score of a known item and a score of a new one come from different sources, and need not be on one scale. Vectors read
+from content by regression are short, so that new items stay at the end of lists in which known ones compete; those
+trained on clicks may be too long. ``calibration`` changes that, and never the order within either group.
 """
 
 from __future__ import annotations
