@@ -5,6 +5,7 @@ import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from mmrec_testing import Table, events
 from scipy import sparse
 
 import mmrec_lib as mm
@@ -12,20 +13,6 @@ from mmrec_lib.data import Interactions
 from mmrec_lib.errors import DataError, ParameterError
 from mmrec_lib.evaluation import evaluate
 from mmrec_lib.evaluation.groups import as_shares, divergence, group_matrix, history_shares, list_shares
-
-
-class Table:
-    def __init__(self, scores):
-        self.scores = np.asarray(scores, dtype=np.float32)
-
-    def score(self, users):
-        return self.scores[users]
-
-
-def events(pairs, n_users, n_items):
-    users, items = zip(*pairs, strict=True)
-    return Interactions(users, items, n_users=n_users, n_items=n_items)
-
 
 # Six items; how many users met them: 0 three, 1 two, 2 one, the others none. Popularity order: 0 1 2 3 4 5.
 TRAIN = events([(0, 0), (1, 0), (2, 0), (0, 1), (1, 1), (2, 2)], 4, 6)

@@ -11,6 +11,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from mmrec_testing import Table, events
 
 import mmrec_lib as mm
 from mmrec_lib import ranking
@@ -24,22 +25,6 @@ from mmrec_lib.errors import (
     UnknownUserError,
 )
 from mmrec_lib.evaluation import DEFAULT_METRICS, available_metrics, evaluate
-
-
-class Table:
-    """A model that knows its scores by heart."""
-
-    def __init__(self, scores):
-        self.scores = np.asarray(scores, dtype=np.float32)
-
-    def score(self, users):
-        return self.scores[users]
-
-
-def events(pairs, n_users, n_items):
-    users, items = zip(*pairs, strict=True)
-    return Interactions(users, items, n_users=n_users, n_items=n_items)
-
 
 # Five items. Lists after masking:        user 0: 4, 2, 0   (3 and 1 are seen)
 #                                         user 1: 0, 1, 2, 3, 4 (nothing seen)

@@ -5,6 +5,7 @@ import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from mmrec_testing import Table, events
 
 import mmrec_lib as mm
 from mmrec_lib.data import Features, Interactions
@@ -14,19 +15,6 @@ from mmrec_lib.evaluation.groups import divergence, list_shares
 
 METHODS = ("mmr", "dpp", "xquad", "calibrated")
 fast = settings(max_examples=40, deadline=None)
-
-
-class Table:
-    def __init__(self, scores):
-        self.scores = np.asarray(scores, dtype=np.float32)
-
-    def score(self, users):
-        return self.scores[users]
-
-
-def events(pairs, n_users, n_items):
-    users, items = zip(*pairs, strict=True)
-    return Interactions(users, items, n_users=n_users, n_items=n_items)
 
 
 def problem(seed, n_users=6, n_items=14):
