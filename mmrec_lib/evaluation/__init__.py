@@ -13,6 +13,7 @@ from .experiments import (
     sequential_test,
     spending_bounds,
 )
+from .fairness import UserGaps, exposure_by_group, popularity_groups, popularity_lift, user_gaps
 from .interleaving import Interleaved, interleaving_credit, interleaving_test, team_draft
 from .metrics import DEFAULT as DEFAULT_METRICS
 from .metrics import available_metrics
@@ -36,6 +37,7 @@ __all__ = [
     "Report",
     "Reranked",
     "SampleRatio",
+    "UserGaps",
     "ab_test",
     "always_valid",
     "available_metrics",
@@ -50,6 +52,7 @@ __all__ = [
     "evaluate_ratings",
     "experiment_power",
     "experiment_size",
+    "exposure_by_group",
     "frontier",
     "holm",
     "interleaving_credit",
@@ -59,10 +62,13 @@ __all__ = [
     "missing_modality_curve",
     "neighbour_accuracy",
     "off_policy_value",
+    "popularity_groups",
+    "popularity_lift",
     "rerank",
     "retrieval_metrics",
     "sample_ratio_check",
     "sequential_test",
     "spending_bounds",
     "team_draft",
+    "user_gaps",
 ]

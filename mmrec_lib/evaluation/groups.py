@@ -29,14 +29,23 @@ def group_matrix(groups, n_items: int) -> np.ndarray:
     DataError
         Another number of items, values that are not numbers from 0 to 1, no group at all.
     """
+    return named_groups(groups, n_items)[0]
+
+
+def named_groups(groups, n_items: int) -> tuple[np.ndarray, list]:
+    """The matrix of :func:`group_matrix` and the names of its columns: a table's own, or labels as they first occur."""
     if sparse.issparse(groups):
         groups = groups.toarray()
     if len(groups) != n_items:
         raise DataError(f"groups are given for {len(groups)} items, there are {n_items}: give one row per item code")
-    matrix = _numbers(groups) if getattr(groups, "ndim", 1) == 2 else _from_labels(groups)
+    if getattr(groups, "ndim", 1) == 2:
+        matrix = _numbers(groups)
+        names = list(getattr(groups, "columns", range(matrix.shape[1])))
+    else:
+        matrix, names = _from_labels(groups)
     if not matrix.any():
         raise DataError("groups: no item belongs to any group")
-    return matrix
+    return matrix, names
 
 
 def _numbers(table) -> np.ndarray:
@@ -49,15 +58,15 @@ def _numbers(table) -> np.ndarray:
     return matrix
 
 
-def _from_labels(groups) -> np.ndarray:
-    """Ones and zeros from one label, or one collection of labels, for each item."""
+def _from_labels(groups) -> tuple[np.ndarray, list]:
+    """Ones and zeros from one label, or one collection of labels, for each item; and the labels."""
     labels = pd.Series([sorted(g, key=str) if isinstance(g, (set, frozenset)) else g for g in groups], dtype=object)
     labels = labels.explode()
     known = labels.notna() & ~labels.map(lambda label: isinstance(label, (int, float, np.number)) and label < 0)
     codes, names = pd.factorize(labels[known])
     matrix = np.zeros((len(groups), len(names)))
     matrix[labels.index[known], codes] = 1
-    return matrix
+    return matrix, list(names)
 
 
 def as_shares(amounts: np.ndarray) -> np.ndarray:
