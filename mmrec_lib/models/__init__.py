@@ -17,6 +17,7 @@ _REGISTRY = {
     "rp3beta": ("neighbours", "RP3beta"),
     "slim": ("linear", "SLIM"),
     "ease": ("linear", "EASE"),
+    "propensityease": ("debiased", "PropensityEASE"),
     "biasedmf": ("factors", "BiasedMF"),
     "als": ("factors", "ALS"),
     "bpr": ("bpr", "BPR"),

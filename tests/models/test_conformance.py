@@ -362,6 +362,7 @@ class TestAllModels(RecommenderConformance):
             "als": {"dim": 4, "l2": 2},
             "biasedmf": {"dim": 2},
             "ease": {"l2": 5},
+            "propensityease": {"l2": 5},
             "slim": {"l1": 0.5, "l2": 2},
             "bpr": NEURAL,
             "multvae": {**NEURAL, "hidden": 32},
@@ -386,6 +387,7 @@ class TestAllModels(RecommenderConformance):
             "itemknn": {"k": 0, "shrinkage": -1, "similarity": "sine"},
             "rp3beta": {"k": 0, "alpha": -1},
             "ease": {"l2": -1},
+            "propensityease": {"l2": -1, "weights": "fame", "power": -1, "clip": 0},
             "slim": {"l1": -1, "l2": -1, "iterations": 0},
             "als": {"dim": 0, "l2": -1, "alpha": -1},
             "biasedmf": {"dim": -1, "l2": -1},
@@ -410,4 +412,4 @@ class TestAllModels(RecommenderConformance):
         }
     )
     blind = ("random", "popularity")
-    even = ("popularity", "userknn", "itemknn", "rp3beta", "slim", "ease", "biasedmf", "als")
+    even = ("popularity", "userknn", "itemknn", "rp3beta", "slim", "ease", "propensityease", "biasedmf", "als")
