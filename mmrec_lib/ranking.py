@@ -208,6 +208,13 @@ def hits(items: np.ndarray, users: np.ndarray, relevant: sparse.csr_matrix) -> n
     return (keys[place] == wanted) & (items >= 0)
 
 
+def gini_index(amounts: np.ndarray) -> float:
+    """Gini index of amounts that are not negative: 0 when all are equal (or all zero), near 1 when few have all."""
+    amounts = np.sort(amounts).astype(float)
+    n = len(amounts)
+    return float(((2 * np.arange(1, n + 1) - n - 1) * amounts).sum() / (n * max(amounts.sum(), 1)))
+
+
 # -- metrics of one list, vectorised over users ------------------------------------------------------------------
 # hit: bool (n_users, >= k), best first.  n_relevant: int (n_users,), all at least 1.  Result: float64 (n_users,).
 

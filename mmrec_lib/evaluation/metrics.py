@@ -107,9 +107,7 @@ def coverage(lists: Lists, k: int) -> float:
 
 def gini(lists: Lists, k: int) -> float:
     """Gini index of exposure over the catalogue: 0 when all items are shown equally often, near 1 when few are."""
-    shown = np.sort(lists.exposure(k)).astype(float)
-    n = len(shown)
-    return float(((2 * np.arange(1, n + 1) - n - 1) * shown).sum() / (n * max(shown.sum(), 1)))
+    return ranking.gini_index(lists.exposure(k))
 
 
 def entropy(lists: Lists, k: int) -> float:
