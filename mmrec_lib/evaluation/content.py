@@ -14,7 +14,7 @@ from ..data import Features, Interactions, Split
 from ..errors import DataError, ParameterError, UnknownItemError, UnknownNameError
 from . import bootstrap
 from .metrics import wanted
-from .ranked import evaluate
+from .ranked import competing, evaluate
 from .report import Report, summarise
 from .significance import compare, holm
 
@@ -81,6 +81,7 @@ def content_control(
     repeats: int = 1,
     users=None,
     restrict=None,
+    candidates=None,
     confidence: float = 0.95,
     n_boot: int = 1000,
     device="auto",
@@ -113,6 +114,9 @@ def content_control(
         Evaluate only these.
     restrict : array of int, optional
         Item codes: only relevant items among these count (new ones, say); a user's other relevant items are masked.
+    candidates : array of int, optional
+        Item codes: only these compete, as in :func:`~mmrec_lib.evaluation.evaluate`. With the new items of a split
+        ``"cold-items"``: how they are ranked among themselves. Early stopping still looks at all items.
     confidence, n_boot, device
         As in :func:`~mmrec_lib.evaluation.evaluate`.
 
@@ -136,7 +140,9 @@ def content_control(
             raise UnknownNameError("variant", variant, VARIANTS)
     if len(variants) < 2:
         raise ParameterError('variants must name "real" and at least one of "shuffled", "noise", "none"')
-    protocol = Protocol(split, features, part, metric, ks, users, restrict, repeats, seed, confidence, n_boot, device)
+    judged = {"users": users, "restrict": restrict, "candidates": candidates}
+    judged |= {"confidence": confidence, "n_boot": n_boot, "device": device}
+    protocol = Protocol(split, features, part, metric, ks, repeats, seed, **judged)
     reports, seconds, notes = {}, {}, {}
     for variant in progress(variants, type(model).__name__):
         given = partial(control_features, features, variant)
@@ -194,7 +200,7 @@ class Protocol:
     """How each variant is trained and judged; wrong arguments raise here, before anything is trained."""
 
     def __init__(
-        self, split, features, part, metric, ks, users, restrict, repeats, seed, confidence, n_boot, device
+        self, split, features, part, metric, ks, repeats, seed, users, restrict, candidates, confidence, n_boot, device
     ) -> None:
         if part not in ("test", "valid"):
             raise ParameterError(f'part={part!r}: choose "test" or "valid"')
@@ -213,7 +219,11 @@ class Protocol:
         self.split, self.features, self.repeats, self.seed = split, features.check(held_out.n_items), repeats, seed
         self.metric, self.confidence, self.n_boot = next(iter(plan)), confidence, n_boot
         self._test, exclude = _restricted(held_out, restrict)
+        self._competes = competing(candidates, held_out.n_items)
+        if self._competes is not None and not self._competes[self._test.item].any():
+            raise DataError("candidates leave no relevant item: none of them occurs in this part of the split")
         self._options = {"metrics": self.metric, "users": users, "exclude": exclude, "device": device}
+        self._options["candidates"] = candidates
         self._options |= {"confidence": confidence, "n_boot": n_boot, "seed": seed}
 
     def measure(self, model, given: Callable[[int], Features], name: str) -> tuple[Report, float]:
@@ -231,7 +241,7 @@ class Protocol:
         return self._averaged(reports), seconds / self.repeats
 
     def _evaluate(self, model, name: str) -> Report:
-        model = Drawn(model, self.seed)
+        model = Drawn(model, self.seed, self._competes)
         return evaluate(model, self._test, self.split.train, features=self.features, name=name, **self._options)
 
     def _averaged(self, reports: list[Report]) -> Report:
@@ -243,15 +253,18 @@ class Protocol:
 
 
 class Drawn:
-    """A model whose rows of equal scores are replaced by random ones: codes may follow popularity, chance does not."""
+    """A model whose rows of equal scores are replaced by random ones: codes may follow popularity, chance does not.
 
-    def __init__(self, model, seed: int) -> None:
-        self.model, self.seed = model, seed
+    ``competes``, bool ``(n_items,)``: only these items count, and only they get random scores.
+    """
+
+    def __init__(self, model, seed: int, competes: np.ndarray | None = None) -> None:
+        self.model, self.seed, self.competes = model, seed, competes
         self.name = getattr(model, "name", type(model).__name__)
 
     def score(self, users) -> np.ndarray:
         scores = np.asarray(self.model.score(users))
-        candidates = np.isfinite(scores)
+        candidates = np.isfinite(scores) if self.competes is None else np.isfinite(scores) & self.competes
         low = np.where(candidates, scores, np.inf).min(axis=1)
         same = low == np.where(candidates, scores, -np.inf).max(axis=1)
         if same.any():

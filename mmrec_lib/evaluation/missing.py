@@ -30,6 +30,7 @@ def missing_modality_curve(
     repeats: int = 1,
     users=None,
     restrict=None,
+    candidates=None,
     confidence: float = 0.95,
     n_boot: int = 1000,
     device="auto",
@@ -41,7 +42,7 @@ def missing_modality_curve(
 
     Parameters
     ----------
-    model, split, features, part, metric, ks, users, restrict, confidence, n_boot, device
+    model, split, features, part, metric, ks, users, restrict, candidates, confidence, n_boot, device
         As in :func:`content_control`.
     modalities, joint
         Which modalities lose entries (default: all), and whether the same items lose all of them.
@@ -72,7 +73,9 @@ def missing_modality_curve(
     for name in [*fills, *options]:
         if name != "mask" and name not in missing.available_imputers():
             raise UnknownNameError("fill", name, ["mask", *missing.available_imputers()])
-    protocol = Protocol(split, features, part, metric, ks, users, restrict, repeats, seed, confidence, n_boot, device)
+    judged = {"users": users, "restrict": restrict, "candidates": candidates}
+    judged |= {"confidence": confidence, "n_boot": n_boot, "device": device}
+    protocol = Protocol(split, features, part, metric, ks, repeats, seed, **judged)
 
     def left(share: float, draw: int) -> Features:
         return missing.drop_modality(features, share, modalities, draw, joint)

@@ -113,8 +113,8 @@ def evaluate(
     plan = wanted(metrics, ks, n_items)
     features = check_needs(plan, train, features, n_items, groups)
     groups = None if groups is None else group_matrix(groups, n_items)
-    masked = _union([part for part in (train, exclude) if part is not None])
-    competes = _competes(candidates, n_items)
+    masked = union([part for part in (train, exclude) if part is not None])
+    competes = competing(candidates, n_items)
     relevant = _relevant(test if competes is None else test.select(competes[test.item]), masked)
     users = _choose_users(users, relevant)
     model = _Stopwatch(model)
@@ -169,7 +169,7 @@ def _check(model, test, train, exclude) -> None:
         raise DataError("test holds no interactions: there is nothing to evaluate")
 
 
-def _competes(candidates, n_items: int) -> np.ndarray | None:
+def competing(candidates, n_items: int) -> np.ndarray | None:
     """Which items may be in the lists; None: all."""
     if candidates is None:
         return None
@@ -184,7 +184,8 @@ def _competes(candidates, n_items: int) -> np.ndarray | None:
     return competes
 
 
-def _union(parts: list[Interactions]) -> sparse.csr_matrix | None:
+def union(parts: list[Interactions]) -> sparse.csr_matrix | None:
+    """The pairs of all parts as one matrix, with as many users as the largest counts; None without a part."""
     if not parts:
         return None
     matrices = [part.to_csr() for part in parts]

@@ -17,6 +17,7 @@ from itertools import product
 
 import numpy as np
 import pandas as pd
+from scipy import sparse
 
 from .. import checks, ranking
 from ..data import Features, Interactions
@@ -24,7 +25,7 @@ from ..errors import DataError, ParameterError, UnknownNameError, UnknownUserErr
 from .content import Kept
 from .groups import as_shares, divergence, group_matrix, history_shares
 from .metrics import as_features, check_needs, wanted
-from .ranked import evaluate
+from .ranked import evaluate, union
 
 _CHUNK_BYTES = 8 * 2**20  # of one array; what is worked on should stay in the cache of the processor
 _FLOOR = 1e-6  # a growth of the determinant below it is rounding error of float32: nothing new is added
@@ -59,7 +60,7 @@ class _Knowledge:
 class _Source:
     """Candidates and knowledge for any users; what does not depend on the users is worked out once."""
 
-    def __init__(self, how: Sequence[str], n: int, n_items: int, features, groups, train, device) -> None:
+    def __init__(self, how: Sequence[str], n: int, n_items: int, features, groups, train, exclude, device) -> None:
         needs = {name: METHODS[name].needs for name in how}
         for name, need in needs.items():
             if need == "features" and features is None:
@@ -69,7 +70,8 @@ class _Source:
             if need != "features" and train is None:
                 raise ParameterError(f"{name} needs the users' histories: pass train=split.train")
         self.n, self.n_items, self.device = n, n_items, device
-        self.seen = None if train is None else train.to_csr()
+        self.histories = None if train is None else train.to_csr()
+        self.masked = masked_pairs(n_items, train, exclude)
         self.items = {}
         if "features" in needs.values():
             self.items["features"] = _Knowledge(vectors=_unit_vectors(as_features(features, n_items)))
@@ -82,15 +84,15 @@ class _Source:
         known = self.items[METHODS[how].needs]
         if known.groups is None:
             return known
-        return replace(known, history=history_shares(self.seen, users, known.shares))
+        return replace(known, history=history_shares(self.histories, users, known.shares))
 
     def candidates(self, score, users: np.ndarray) -> Iterator[tuple]:
         """The best items, block by block: places in ``users``, items and scores ``(n_users, candidates)``."""
         from ..training.device import resolve
 
-        seen = None if self.seen is None else self.seen[users]
-        places = np.arange(len(users))
-        for rows, items, scores in ranking.iter_top_k(score, places, self.n, self.n_items, seen, resolve(self.device)):
+        masked = None if self.masked is None else self.masked[users]
+        places, device = np.arange(len(users)), resolve(self.device)
+        for rows, items, scores in ranking.iter_top_k(score, places, self.n, self.n_items, masked, device):
             if not np.isfinite(scores[items >= 0]).all():
                 raise DataError("the model scores an item with infinity: relevance needs finite scores")
             yield rows, items, scores
@@ -239,6 +241,7 @@ def rerank(
     features: Features | np.ndarray | None = None,
     groups=None,
     train: Interactions | None = None,
+    exclude: Interactions | None = None,
     device="auto",
 ) -> np.ndarray:
     """Choose each user's list anew from the model's best candidates, trading accuracy for something else.
@@ -268,6 +271,8 @@ def rerank(
         For ``"xquad"`` and ``"calibrated"``, as in :func:`~mmrec_lib.evaluation.evaluate`.
     train : Interactions, optional
         Its items are left out for their users; ``"xquad"`` and ``"calibrated"`` need it for the histories.
+    exclude : Interactions, optional
+        Further pairs to leave out, such as the validation part when lists are judged on test.
     device
         Where the candidates are found.
 
@@ -290,8 +295,8 @@ def rerank(
     array([[0, 2]])
     """
     users = _check(users, how, k, candidates, trade_off, train)
-    score, n_items = _scores(model, users, train)
-    source = _Source([how], candidates, n_items, features, groups, train, device)
+    score, n_items = score_function(model, users, train)
+    source = _Source([how], candidates, n_items, features, groups, train, exclude, device)
     return source.lists(score, users, how, k, trade_off)
 
 
@@ -299,7 +304,7 @@ class Reranked:
     """A recommender whose lists are those of :func:`rerank`, for :func:`~mmrec_lib.evaluation.evaluate` to judge.
 
     The parameters are those of :func:`rerank`, but for ``users``; ``model`` must have ``score(users)``. Give the same
-    ``train`` here and to ``evaluate``, or else lists are shortened by what is masked there.
+    ``train`` and ``exclude`` here and to ``evaluate``, or else lists are shortened by what is masked there.
     """
 
     def __init__(
@@ -312,24 +317,25 @@ class Reranked:
         features: Features | np.ndarray | None = None,
         groups=None,
         train: Interactions | None = None,
+        exclude: Interactions | None = None,
         device="auto",
     ) -> None:
         if not callable(getattr(model, "score", None)):
             raise ParameterError(f"model is a {type(model).__name__}; expected an object with score(users)")
         _check([], how, k, candidates, trade_off, train)
         self.model, self.how, self.k, self.candidates, self.trade_off = model, how, k, candidates, trade_off
-        self.features, self.groups, self.train, self.device = features, groups, train, device
+        self.features, self.groups, self.train, self.exclude, self.device = features, groups, train, exclude, device
         self._source = None  # made when the number of items is known
         self.name = f"{getattr(model, 'name', '') or type(model).__name__}+{how}"
 
     def score(self, users) -> np.ndarray:
         """Float32 ``(len(users), n_items)``: k for the first item of the list, k - 1 for the next; else -inf."""
         users = _check(users, self.how, self.k, self.candidates, self.trade_off, self.train)
-        score, n_items = _scores(self.model, users, self.train)
+        score, n_items = score_function(self.model, users, self.train)
         if self._source is None or self._source.n_items != n_items:
-            given = self.features, self.groups, self.train, self.device
+            given = self.features, self.groups, self.train, self.exclude, self.device
             self._source = _Source([self.how], self.candidates, n_items, *given)
-        return _as_scores(self._source.lists(score, users, self.how, self.k, self.trade_off), n_items)
+        return as_scores(self._source.lists(score, users, self.how, self.k, self.trade_off), n_items)
 
 
 def frontier(
@@ -344,6 +350,7 @@ def frontier(
     groups=None,
     metrics: str | Sequence[str] | None = None,
     users=None,
+    exclude: Interactions | None = None,
     confidence: float = 0.95,
     n_boot: int = 1000,
     seed: int = 0,
@@ -355,7 +362,7 @@ def frontier(
     ----------
     model
         Fitted, with ``score(users)``. It is asked for its candidates once.
-    test, train, users, confidence, n_boot, seed, device
+    test, train, users, exclude, confidence, n_boot, seed, device
         As in :func:`evaluate`.
     how, trade_offs, k, candidates, features, groups
         As in :func:`rerank`; one method or several.
@@ -386,8 +393,8 @@ def frontier(
         _check(users, name, k, candidates, trade_off, train)
     metrics = metrics or _default_metrics(features, groups, train)
     check_needs(wanted(metrics, k, test.n_items), train, features, test.n_items, groups)
-    score, n_items = _scores(model, users, train)
-    source = _Source(hows, candidates, n_items, features, groups, train, device)
+    score, n_items = score_function(model, users, train)
+    source = _Source(hows, candidates, n_items, features, groups, train, exclude, device)
     known = {name: source.known(name, users) for name in hows}
     found = list(source.candidates(score, users))
     judge = partial(
@@ -397,6 +404,7 @@ def frontier(
         ks=k,
         metrics=metrics,
         users=users,
+        exclude=exclude,
         features=features,
         confidence=confidence,
         n_boot=n_boot,
@@ -421,7 +429,7 @@ class _Shown:
         self.users, self.lists, self.n_items = users, lists, n_items
 
     def score(self, users) -> np.ndarray:
-        return _as_scores(self.lists[np.searchsorted(self.users, users)], self.n_items)
+        return as_scores(self.lists[np.searchsorted(self.users, users)], self.n_items)
 
 
 def _default_metrics(features, groups, train) -> list[str]:
@@ -441,6 +449,11 @@ def _check(users, how, k, candidates, trade_off, train) -> np.ndarray:
     if checks.whole("candidates", candidates) < k:
         raise ParameterError(f"candidates={candidates}: a list of k={k} cannot be chosen from fewer; give more")
     checks.between("trade_off", trade_off, 0, 1)
+    return check_users(users, train)
+
+
+def check_users(users, train: Interactions | None) -> np.ndarray:
+    """The users as int64; raise when they are no codes, or unknown to ``train``."""
     users = np.atleast_1d(np.asarray(users))
     if users.ndim != 1 or (users.size and not np.issubdtype(users.dtype, np.integer)):
         raise ParameterError(f"users must be integer codes, one-dimensional; got {users.dtype} {users.shape}")
@@ -450,7 +463,14 @@ def _check(users, how, k, candidates, trade_off, train) -> np.ndarray:
     return users.astype(np.int64)
 
 
-def _scores(model, users: np.ndarray, train: Interactions | None):
+def masked_pairs(n_items: int, train, exclude) -> sparse.csr_matrix | None:
+    """What is left out of the lists; None: nothing."""
+    if exclude is not None and exclude.n_items != n_items:
+        raise DataError(f"exclude counts {exclude.n_items} items and the model {n_items}: use one code for both")
+    return union([part for part in (train, exclude) if part is not None])
+
+
+def score_function(model, users: np.ndarray, train: Interactions | None):
     """A function from places in ``users`` to scores, and the number of items."""
     if callable(getattr(model, "score", None)):
         n_items = np.shape(model.score(users[:1]))[1] if train is None else train.n_items
@@ -499,7 +519,7 @@ def _relevance(scores: np.ndarray, real: np.ndarray) -> np.ndarray:
     return 1 - np.divide(best - scores, spread, out=np.zeros_like(scores), where=real & (spread > 0))
 
 
-def _as_scores(lists: np.ndarray, n_items: int) -> np.ndarray:
+def as_scores(lists: np.ndarray, n_items: int) -> np.ndarray:
     """Ranks as scores: k for the first item, minus infinity for items that are not in the list."""
     scores = np.full((len(lists), n_items), -np.inf, np.float32)
     rows, places = np.nonzero(lists >= 0)

@@ -9,6 +9,7 @@ import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from mmrec_testing import Table
 
 import mmrec_lib as mm
 from mmrec_lib.data import Features
@@ -312,6 +313,7 @@ def test_errors_come_before_training(split, telling):
         ({"repeats": 0}, ParameterError),
         ({"restrict": [30]}, UnknownItemError),
         ({"restrict": []}, DataError),
+        ({"candidates": [30]}, UnknownItemError),
         ({"confidence": 2}, ParameterError),
     ):
         with pytest.raises(error):
@@ -338,6 +340,29 @@ def test_validation_part_where_there_is_no_test(split, telling):
     empty = dataclasses.replace(split, test=split.test.select([]))
     table = content_control(content_model(), empty, telling, metric="ndcg@5", part="valid", variants=("real", "none"))
     assert table["mean"].notna().all()
+
+
+def test_only_candidates_compete(split, telling):
+    items = np.unique(split.test.item)[:6]
+    table = content_control(
+        content_model(), split, telling, metric="recall@2", candidates=items, variants=("real", "none")
+    )
+    fitted = content_model().fit(split.train, features=telling)
+    own = evaluate(fitted, split.test, split.train, ks=2, metrics="recall", candidates=items)
+    assert table.loc["real", "mean"] == pytest.approx(own["recall@2"])
+    gaps = missing_modality_curve(
+        content_model(), split, telling, shares=[0], fill="mask", metric="recall@2", candidates=items
+    )
+    assert gaps.loc[0, "mean"] == pytest.approx(own["recall@2"])
+    with pytest.raises(DataError, match="candidates leave no relevant item"):
+        content_control(Clicks(), split, telling, candidates=np.setdiff1d(np.arange(30), split.test.item)[:0])
+
+
+def test_candidates_that_are_scored_alike_are_drawn():
+    scores = np.array([[5.0, 1, 1, 1], [5, 1, 2, 1]])
+    drawn = Drawn(Table(scores), seed=0, competes=np.array([False, True, True, True])).score(np.arange(2))
+    assert len(set(drawn[0, 1:])) == 3
+    np.testing.assert_array_equal(drawn[1], scores[1])
 
 
 class Constant(Clicks):

@@ -279,6 +279,23 @@ def test_frontier_begins_at_the_model_and_has_intervals(small):
     pd.testing.assert_series_equal(report.per_user["ild@5"], whole.per_user.loc[report.per_user.index, "ild@5"])
 
 
+@pytest.mark.parametrize("how", METHODS)
+def test_excluded_pairs_leave_the_lists_and_not_the_histories(small, how):
+    model, split, features = small
+    aids = {"features": features, "groups": np.arange(30) // 5, "train": split.train}
+    users, options = np.unique(split.test.user), {"how": how, "k": 5, "candidates": 12, "trade_off": 0.4}
+    lists = rerank(model, users, exclude=split.valid, **options, **aids)
+    scores = model.score(users)
+    scores[split.valid.to_csr()[users].toarray() > 0] = -np.inf
+    np.testing.assert_array_equal(lists, rerank(scores, users, **options, **aids))
+    judged = evaluate(
+        Reranked(model, exclude=split.valid, **options, **aids), split.test, split.train, ks=5, exclude=split.valid
+    )
+    np.testing.assert_array_equal(judged.lists, lists)
+    table = frontier(model, split.test, how=how, trade_offs=[0.4], k=5, candidates=12, exclude=split.valid, **aids)
+    np.testing.assert_array_equal(table.attrs["reports"][how, 0.4].lists, lists)
+
+
 def test_frontier_asks_the_model_once(small):
     model, split, features = small
     asked = []
@@ -309,6 +326,7 @@ REFUSED = {
     "rows": ({"model": np.zeros((3, 4))}, DataError, "2 rows"),
     "no model": ({"model": "ease"}, DataError, "neither an object"),
     "nan": ({"model": np.array([[0, 1, 2, np.nan]] * 2)}, DataError, "NaN"),
+    "excluded items": ({"exclude": events([(0, 1)], 2, 9)}, DataError, "exclude counts 9 items"),
     "infinity": ({"model": np.array([[0, 1, 2, np.inf]] * 2)}, DataError, "infinity"),
 }
 
