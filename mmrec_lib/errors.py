@@ -78,3 +78,7 @@ class MissingPackageError(MMRecError, ImportError):
 
 class MediaWarning(UserWarning):
     """Some files could not be read; they are named, and masked."""
+
+
+class WriterWarning(UserWarning):
+    """A sentence that a language model wrote did not pass the check; the template's was taken in its place."""

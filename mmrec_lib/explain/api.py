@@ -7,7 +7,7 @@ import inspect
 from ..data import Dataset, Features, Interactions
 from ..errors import ParameterError, UnknownNameError
 from ..models import Recommender
-from . import counterfactual, factors, gradients, history, modalities, neighbours, weights
+from . import counterfactual, factors, gradients, history, modalities, neighbours, paths, weights
 from .explanation import Explanation
 from .question import ask
 
@@ -15,6 +15,7 @@ from .question import ask
 #: that the model has.
 KINDS = {
     "history": history,
+    "paths": paths,
     "users": neighbours,
     "modalities": modalities,
     "weights": weights,

@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import html
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
 
-from . import sentences
+from ..data import Dataset
+from . import drawing, sentences
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 COLUMNS = ("kind", "item", "name", "value")
 
@@ -49,7 +54,10 @@ class Explanation:
     details: dict = field(default_factory=dict)
     titles: dict = field(default_factory=dict)
 
-    def sentence(self, language: str = "en", titles: Mapping | Sequence | None = None, n: int = 3) -> str:
+    def sentence(
+        self, language: str = "en", titles: Mapping | Sequence | None = None, n: int = 3,
+        writer: Callable[[str], str] | None = None,
+    ) -> str:  # fmt: skip
         """One sentence that says what the table shows, and no more than that.
 
         Parameters
@@ -60,8 +68,50 @@ class Explanation:
             code.
         n : int, default 3
             Contributions that are named, at most; a counterfactual names all.
+        writer : function, optional
+            Prompt to text: a language model, such as ``lambda prompt: pipe(prompt, return_full_text=False)[0]
+            ["generated_text"]`` for a text-generation pipeline of transformers. The prompt states the facts. The answer
+            is used if it is one short sentence that names at least one reason, and no title and no number beyond the
+            facts. The check reads names, not claims: whether the sentence is *true* to the facts it cannot see.
+            Otherwise, and where there is no reason to name, the template's sentence is returned. Default: the template.
+
+        Raises
+        ------
+        ParameterError
+            An unknown language; a writer that returns something else than text. What the writer raises is raised.
+
+        Warns
+        -----
+        WriterWarning
+            The writer's sentence did not pass; the warning says why.
         """
-        return sentences.say(self, language, self.titles if titles is None else as_titles(titles), n)
+        titles = self.titles if titles is None else as_titles(titles)
+        if writer is None:
+            return sentences.say(self, language, titles, n)
+        return sentences.write(self, language, titles, n, writer)
+
+    def plot(self, data: Dataset | None = None, n: int = 5) -> Figure:
+        """The item's picture, and beside it its reasons: pictures and bars.
+
+        A bar is as long as the value in the table; what is not among the first ``n`` stands in one grey bar where
+        values sum to the score. :meth:`alt_text` says the same in words, for those who cannot see it.
+
+        Parameters
+        ----------
+        data : Dataset, optional
+            Pictures (``media["image"]``), and titles where the explanation has none. Default: bars alone.
+        n : int, default 5
+
+        Raises
+        ------
+        DataError
+            A data set with fewer items than the explanation names; a picture that cannot be read.
+        """
+        return drawing.draw(self, data, n)
+
+    def alt_text(self, language: str = "en", n: int = 5) -> str:
+        """What :meth:`plot` shows, in words; ``language`` is "en" or "zh"."""
+        return drawing.describe(self, language, n)
 
     def __repr__(self) -> str:
         return f"Explanation({self.how}, {self.method}: {self.sentence()})"
