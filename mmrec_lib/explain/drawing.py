@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 _PIXELS, _LARGE = 96, 128
 _ROW, _HEAD = 0.62, 1.5  # inches: a reason; the item's picture with its title
 _WORDS = {
-    "en": ("The picture of {item}; beside it {what}.", "no reasons", "its reasons and bars: {rows}", "others ({})", "; "),
+    "en": ("Picture of {item}; beside it {what}.", "no reasons", "its reasons and bars: {rows}", "others ({})", "; "),
     "zh": ("{item}的图片；旁边{what}。", "没有理由", "是各个理由及条形：{rows}", "其余{}项", "；"),
 }
 

@@ -46,7 +46,7 @@ def test_pictures_names_and_bars(shop):
     shown = texts(figure)
     assert {"Cube", "“Alien”", "“Brazil”", "0.408"} <= set(shown)
     assert shown.index("“Brazil”") < shown.index("“Alien”")
-    assert told.alt_text() == "The picture of “Cube”; beside it its reasons and bars: “Brazil” 0.667; “Alien” 0.408."
+    assert told.alt_text() == "Picture of “Cube”; beside it its reasons and bars: “Brazil” 0.667; “Alien” 0.408."
     assert told.alt_text("zh", n=1) == "《Cube》的图片；旁边是各个理由及条形：《Brazil》 0.667；其余1项 0.408。"
 
 
