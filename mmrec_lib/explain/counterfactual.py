@@ -14,7 +14,7 @@ from .question import Question
 
 def obstacle(model, features=None) -> str | None:
     """Why there is no counterfactual for this model; None where there is."""
-    return rescoring.obstacle(model, features)
+    return rescoring.obstacle(model)
 
 
 def explain(question: Question, k: int = 10, n: int = 5) -> Explanation:
@@ -66,7 +66,7 @@ class _Search:
         """Scores of all items for each row of ``keep``; the user's items at minus infinity."""
         q = self.question
         histories: sparse.csr_matrix = rescoring.as_rows(q.history, q.model.n_items_, keep)
-        scores = np.array(rescoring.rescore(q.model, q.user, histories, q.features), dtype=np.float32)
+        scores = np.array(rescoring.rescore(q.model, q.user, histories))
         empty = ~keep.any(axis=1)
         if empty.any() and not q.model.scores_new_users:
             scores[empty] = q.model.popularity_

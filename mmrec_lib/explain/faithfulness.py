@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import pandas as pd
@@ -86,7 +87,7 @@ def faithfulness(
         The model cannot score a changed history, and there is no ``refit``.
     """
     n, repeats = whole("n", n), whole("repeats", repeats)
-    why = rescoring.obstacle(model, features)
+    why = rescoring.obstacle(model)
     if refit is None and why:
         raise ParameterError(f"{why}; give refit=..., a function that fits it anew")
     if refit is not None and train is None:
@@ -105,24 +106,22 @@ def faithfulness(
     rng = np.random.default_rng(seed)
     drawn = np.array([[rng.choice(model.seen_[[u]].indices, n, replace=False) for _ in range(repeats)] for u in users])
     deleted = np.concatenate([named[:, None], drawn], axis=1)  # (users, 1 + repeats, n)
-    if refit is None:
-        after = _rescored(model, users, items, deleted, features)
-    else:
-        after = _refitted(refit, train, users, items, deleted)
+    judge = _rescored if refit is None else partial(_refitted, refit, train)
+    after = judge(model, users, items, deleted)
     return _result(users, items, before[:, None] - after, n, confidence, n_boot, seed)
 
 
-def _rescored(model, users, items, deleted, features) -> np.ndarray:
+def _rescored(model, users, items, deleted) -> np.ndarray:
     after = []
     for user, item, sets in zip(users, items, deleted, strict=True):
         history = model.seen_[[user]].indices
         keep = ~(history[None, None] == sets[..., None]).any(axis=1)
         rows = rescoring.as_rows(history, model.n_items_, keep)
-        after.append(rescoring.scores_of_item(model, user, rows, item, features))
+        after.append(rescoring.scores_of_item(model, user, rows, item))
     return np.array(after)
 
 
-def _refitted(refit, train: Interactions, users, items, deleted) -> np.ndarray:
+def _refitted(refit, train: Interactions, model, users, items, deleted) -> np.ndarray:
     after, keys = [], train.keys()
     for sets in deleted.transpose(1, 0, 2):
         gone = users[:, None].astype(np.int64) * train.n_items + sets

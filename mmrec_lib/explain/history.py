@@ -15,9 +15,10 @@ _SUMS = ("ease", "sideease", "slim", "itemknn", "rp3beta", "contentknn")
 
 def obstacle(model, features=None) -> str | None:
     """Why the clicks cannot explain this model; None where they can."""
-    if model.name in ("popularity", "random"):
-        return f"{type(model).__name__} does not look at the user"
-    if _item_vectors(model) is None and (why := rescoring.obstacle(model, features)):
+    why = rescoring.obstacle(model)
+    if model.name in rescoring.BLIND:
+        return why
+    if why and _item_vectors(model) is None:
         return f"{why}, and it has no vectors of items to compare"
     return None
 
@@ -46,7 +47,7 @@ def explain(question: Question, method: str = "auto") -> Explanation:
 def methods(model, features=None) -> list[str]:
     """The methods of :func:`explain` that the model has, the best first."""
     exact = model.name in (*_SUMS, "als") or (model.name == "contentprofile" and model.how == "ridge")
-    changed = rescoring.obstacle(model, features) is None
+    changed = rescoring.obstacle(model) is None
     there = {"exact": exact, "leave-one-out": changed, "similarity": _item_vectors(model) is not None}
     return [method for method, has in there.items() if has]
 
@@ -70,7 +71,7 @@ _VALUES = {"exact": _exact, "leave-one-out": _leave_one_out, "similarity": _simi
 
 def _scores(question: Question, keep: np.ndarray) -> np.ndarray:
     rows = rescoring.as_rows(question.history, question.model.n_items_, keep)
-    return rescoring.scores_of_item(question.model, question.user, rows, question.item, question.features)
+    return rescoring.scores_of_item(question.model, question.user, rows, question.item)
 
 
 def _als_terms(model, history: np.ndarray, item: int) -> np.ndarray:

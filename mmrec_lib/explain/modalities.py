@@ -105,7 +105,7 @@ def _content_knn(question: Question, subsets: np.ndarray) -> np.ndarray:
 def _content_profile(question: Question, subsets: np.ndarray) -> np.ndarray:
     model, history = question.model, question.history
     rows = rescoring.as_rows(history, model.n_items_, np.ones((1, len(history)), bool))
-    profile = rescoring.profiles(model, rows, question.features)[0]
+    profile = model.fold_in(rows)[0]
     return subsets @ _by_modality(profile * model.item_factors_[question.item], question.features)
 
 

@@ -52,7 +52,7 @@ def ask(
     if np.array_equal(history, model.seen_[[user]].indices):
         score = model.score([user])[0, item]
     else:
-        score = _changed_score(model, user, history, int(item), features)
+        score = _changed_score(model, user, history, int(item))
     return Question(model, user, int(item), history, float(score), features, _titles(data, model.n_items_))
 
 
@@ -64,11 +64,11 @@ def _history(model: Recommender, user: int, train: Interactions | None) -> np.nd
     return np.unique(train.item[train.user == user])
 
 
-def _changed_score(model: Recommender, user: int, history: np.ndarray, item: int, features) -> float:
-    if why := rescoring.obstacle(model, features):
+def _changed_score(model: Recommender, user: int, history: np.ndarray, item: int) -> float:
+    if why := rescoring.obstacle(model):
         raise DataError(f"user {user} has other clicks in train than the model learned from, and {why}: fit it anew")
     rows = rescoring.as_rows(history, model.n_items_, np.ones((1, len(history)), bool))
-    return rescoring.rescore(model, user, rows, features)[0, item]
+    return rescoring.rescore(model, user, rows)[0, item]
 
 
 def _titles(data: Dataset | None, n_items: int) -> dict:

@@ -40,6 +40,7 @@ class MultVAE(ModuleRecommender):
     """
 
     name = "multvae"
+    histories = "exact"
 
     def __init__(
         self, hidden: int = 256, dim: int = 64, dropout: float = 0.5, beta: float = 0.2, annealing_epochs: int = 20,
@@ -67,6 +68,11 @@ class MultVAE(ModuleRecommender):
 
     def _module_scores(self, module, users):
         return module(self._rows(users))[0]
+
+    def _score_histories(self, histories, users):
+        module = self._fitted_network()
+        with torch.no_grad():
+            return module(self._tensor(histories.toarray()))[0].float().cpu().numpy()
 
     def _rows(self, users: np.ndarray) -> Tensor:
         return self._tensor(self.seen_[users].toarray())

@@ -7,6 +7,7 @@ import json
 import os
 import shutil
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +16,14 @@ from scipy import sparse
 
 from .. import __version__, ranking
 from ..data import Features, Interactions
-from ..errors import DataError, ModelFileError, NotFittedError, ParameterError, UnknownUserError
+from ..errors import (
+    DataError,
+    ModelFileError,
+    NotFittedError,
+    ParameterError,
+    UnknownItemError,
+    UnknownUserError,
+)
 
 _FORMAT = 1  # of the saved folder; raise it when old folders can no longer be read
 
@@ -32,6 +40,10 @@ class Recommender:
         per item) are there already.
     ``_score(users)``
         Float array ``(len(users), n_items)``; higher is better; finite.
+    ``_score_histories(histories, users)``, in place of ``_score`` or beside it
+        The same for people of whom nothing is known but what they met, CSR ``(n, n_items)``; ``histories`` (the
+        attribute) then says how. ``users`` are None, or their codes where these are users after all, whose histories
+        are given anew; a model that knows more of a user may use that. ``_score`` reads the rows of ``seen_``.
 
     A user without any training interaction gets the popularity order, unless the class says
     ``scores_new_users = True``.
@@ -45,6 +57,12 @@ class Recommender:
     name: str = ""
     #: Does the model know something about users who have no interaction?
     scores_new_users = False
+    #: Can the model score people by what they met, without learning again? ``"exact"``: the scores are those that they
+    #: would have had as users, with everything else as it is. ``"fitted"``: their vectors come from a regression of the
+    #: users' vectors on what these met. None: what is known of a user is fixed when it is fitted.
+    histories: str | None = None
+    #: Do the values of a history (ratings) matter?
+    reads_values = False
     #: Does the model tell items without interactions apart, by their content?
     scores_new_items = False
     #: Does ``fit`` need features?
@@ -108,7 +126,64 @@ class Recommender:
         return scores
 
     def _score(self, users: np.ndarray) -> np.ndarray:
+        return self._score_histories(self.seen_[users], users)
+
+    def score_histories(self, histories, users=None) -> np.ndarray:
+        """Scores of all items for people who are known by what they met alone, float32 ``(n, n_items)``.
+
+        Nothing is learned again (fold-in); the attribute ``histories`` says how the model does it. Who met nothing gets
+        the popularity order, unless the class says ``scores_new_users = True``.
+
+        Parameters
+        ----------
+        histories : sequence of sequences of item codes, or sparse matrix ``(n, n_items)``
+            What each met; the order does not matter, and an item counts once. A model of ratings
+            (``reads_values``) takes a matrix of ratings only.
+        users : array of int, optional
+            Codes ``(n,)``, if these are users of the model whose histories have changed; what the model knows about
+            them beyond their histories stays.
+
+        Raises
+        ------
+        NotFittedError, UnknownItemError, UnknownUserError
+        ParameterError
+            A model that cannot do it, another shape.
+        """
+        self._check_users([])  # fitted?
+        if self.histories is None:
+            raise ParameterError(self._no_histories())
+        rows = as_histories(histories, self.n_items_, self.reads_values)
+        if users is not None:
+            users = self._check_users(users)
+            if len(users) != rows.shape[0]:
+                raise ParameterError(f"{len(users)} users and {rows.shape[0]} histories: give one history a user")
+        scores = np.asarray(self._score_histories(rows, users), dtype=np.float32)
+        empty = np.diff(rows.indptr) == 0
+        if empty.any() and not self.scores_new_users:
+            scores = np.array(scores)
+            scores[empty] = self.popularity_ / max(self.popularity_.sum(), 1)
+        return scores
+
+    def _score_histories(self, histories: sparse.csr_matrix, users: np.ndarray | None) -> np.ndarray:
         raise NotImplementedError
+
+    def _no_histories(self) -> str:
+        name = type(self).__name__
+        return f"{name} cannot score a changed history: what it knows of a user is fixed when it is fitted"
+
+    def recommend_for(self, history, k: int = 10, exclude_seen: bool = True) -> pd.DataFrame:
+        """The ``k`` best items for people who are not among the users, without learning again.
+
+        ``history`` holds the item codes of one person, or is as in :meth:`score_histories`. The result is that of
+        :meth:`recommend`; ``user`` counts the histories from 0. Raises what :meth:`score_histories` raises.
+        """
+        self._check_users([])  # fitted?
+        ranking.check_k(k)
+        if not sparse.issparse(history) and all(np.ndim(entry) == 0 for entry in history):
+            history = [history]
+        rows = as_histories(history, self.n_items_, self.reads_values)
+        seen = rows if exclude_seen else None
+        return self._lists(np.arange(rows.shape[0]), lambda people: self.score_histories(rows[people]), k, seen)
 
     def recommend(self, users, k: int = 10, exclude_seen: bool = True) -> pd.DataFrame:
         """The ``k`` best items of each user: DataFrame with columns user, item, rank (from 1), score.
@@ -118,8 +193,10 @@ class Recommender:
         """
         users = self._check_users(users)
         ranking.check_k(k)
-        seen = self.seen_ if exclude_seen else None
-        parts = list(ranking.iter_top_k(self.score, users, k, self.n_items_, seen))
+        return self._lists(users, self.score, k, self.seen_ if exclude_seen else None)
+
+    def _lists(self, users: np.ndarray, score: Callable, k: int, seen: sparse.csr_matrix | None) -> pd.DataFrame:
+        parts = list(ranking.iter_top_k(score, users, k, self.n_items_, seen))
         items = np.concatenate([p[1] for p in parts]) if parts else np.zeros((0, 1), int)
         scores = np.concatenate([p[2] for p in parts]) if parts else np.zeros((0, 1), np.float32)
         table = pd.DataFrame(
@@ -192,6 +269,35 @@ class Recommender:
     def _restore(self, state: dict) -> None:
         for name, value in state.items():
             setattr(self, name, value)
+
+
+def as_histories(histories, n_items: int, values: bool = False) -> sparse.csr_matrix:
+    """What people met as CSR ``(n, n_items)``, float32: ones, or with ``values`` the numbers of a given matrix.
+
+    Raises :class:`UnknownItemError` for a code that is not below ``n_items``, :class:`ParameterError` for a matrix of
+    another width, for codes that are no whole numbers, and for ``values`` without a matrix.
+    """
+    if sparse.issparse(histories):
+        if histories.shape[1] != n_items:
+            raise ParameterError(f"histories have {histories.shape[1]} columns, the model knows {n_items} items")
+        rows = sparse.csr_matrix(histories, dtype=np.float32, copy=True)
+        rows.sum_duplicates()
+        rows.eliminate_zeros()
+        if not values:
+            rows.data[:] = 1
+        return rows
+    if values:
+        raise ParameterError("this model learns from ratings: give histories as a sparse matrix of ratings")
+    histories = [np.unique(np.asarray(history)) for history in histories]
+    sizes = [history.size for history in histories]
+    codes = np.concatenate([h for h in histories if h.size]) if sum(sizes) else np.zeros(0, np.int64)
+    if not np.issubdtype(codes.dtype, np.integer):
+        raise ParameterError(f"histories hold {codes.dtype} values: give item codes, whole numbers")
+    outside = codes[(codes < 0) | (codes >= n_items)]
+    if len(outside):
+        raise UnknownItemError(f"item {outside[0]} is unknown: the model knows codes 0 to {n_items - 1}")
+    starts = np.concatenate([[0], np.cumsum(sizes, dtype=np.int64)])
+    return sparse.csr_matrix((np.ones(len(codes), np.float32), codes, starts), (len(sizes), n_items))
 
 
 def load(path) -> Recommender:

@@ -48,6 +48,7 @@ class Popularity(Recommender):
     """
 
     name = "popularity"
+    histories = "exact"
     scores_new_users = True
 
     def __init__(self, half_life_days: float | None = None) -> None:
@@ -63,5 +64,5 @@ class Popularity(Recommender):
         weight = 0.5 ** (age_days / self.half_life_days)
         self.item_scores_ = np.bincount(train.item, weights=weight, minlength=train.n_items).astype(np.float32)
 
-    def _score(self, users: np.ndarray) -> np.ndarray:
-        return np.broadcast_to(self.item_scores_, (len(users), self.n_items_))
+    def _score_histories(self, histories, users):
+        return np.broadcast_to(self.item_scores_, (histories.shape[0], self.n_items_))

@@ -7,6 +7,7 @@ trained on clicks may be too long. ``calibration`` changes that, and never the o
 
 from __future__ import annotations
 
+import copy
 import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -19,10 +20,12 @@ from torch import Tensor, nn
 
 from .. import ranking
 from ..checks import above, at_least, between, one_of, whole
-from ..data import Features
-from ..errors import FeatureError, ParameterError
+from ..data import Features, Interactions
+from ..errors import DataError, FeatureError, NotFittedError, ParameterError
 from ..training import losses
 from .base import Recommender
+from .factors import BATCH_BYTES, outer_sums
+from .fold_in import FoldsIn
 from .multimodal import ContentEmbeddings, MultimodalRecommender, prepare
 from .torch_base import TorchRecommender, to_numpy
 
@@ -41,14 +44,14 @@ def same_length(vectors: np.ndarray, known: np.ndarray) -> np.ndarray:
     return (vectors * np.where(known, 1, factor)[:, None]).astype(np.float32)
 
 
-def same_spread(scores: np.ndarray, known: np.ndarray, users: np.ndarray, seen: sparse.csr_matrix) -> np.ndarray:
+def same_spread(scores: np.ndarray, known: np.ndarray, seen: sparse.csr_matrix) -> np.ndarray:
     """Scores of new items with the mean and standard deviation of each user's known, unseen ones.
 
-    ``scores`` is ``(len(users), n_items)``, ``known`` bool ``(n_items,)``. The scores of who has seen all known
+    ``scores`` and ``seen`` are ``(n, n_items)``, ``known`` bool ``(n_items,)``. The scores of who has seen all known
     items stay.
     """
-    unseen = np.repeat(known[None], len(users), axis=0)
-    unseen[ranking.positions(users, seen)] = False
+    unseen = np.repeat(known[None], len(scores), axis=0)
+    unseen[ranking.positions(np.arange(len(scores)), seen)] = False
     if known.all() or not unseen.any():
         return scores
     mean, deviation = _moments(scores, unseen)
@@ -64,7 +67,7 @@ def _moments(scores: np.ndarray, which: np.ndarray) -> tuple[np.ndarray, np.ndar
     return mean, np.sqrt((np.square(scores - mean) * which).sum(axis=1, keepdims=True) / count)
 
 
-class ColdItems:
+class ColdItems(FoldsIn):
     """Scores by a dot product of vectors, with new items brought to the scale of known ones.
 
     Parameters
@@ -87,8 +90,14 @@ class ColdItems:
         return same_length(items, self._known()) if self.calibration == "length" else items
 
     def _score(self, users):
-        scores = self.user_factors_[users] @ self.item_factors_.T
-        return same_spread(scores, self._known(), users, self.seen_) if self.calibration == "spread" else scores
+        return self._calibrated(self.user_factors_[users], self.seen_[users])
+
+    def _score_histories(self, histories, users):
+        return self._calibrated(self.fold_in(histories), histories)
+
+    def _calibrated(self, vectors: np.ndarray, histories: sparse.csr_matrix) -> np.ndarray:
+        scores = vectors @ self.item_factors_.T
+        return same_spread(scores, self._known(), histories) if self.calibration == "spread" else scores
 
 
 # -- from content to the vectors of a factor model -----------------------------------------------------------------
@@ -153,6 +162,57 @@ class ColdMap(ColdItems, Recommender):
             mean, items = items[known].mean(axis=0), items.copy()
             items[~known] = self._map(x[known], items[known] - mean, x[~known]) + mean
         self.user_factors_, self.item_factors_ = users, self._on_one_scale(items)
+
+    def warm_up(self, clicks: Interactions, strength: float | None = None) -> ColdMap:
+        """A copy of the fitted model whose new items have taken note of their first clicks.
+
+        Collaborative topic regression (Wang and Blei, KDD 2011): the vector ``q`` of an item fits its clicks as in ALS,
+        but is pulled towards what was read from its content, ``m``, and not towards zero. It minimises the sum over
+        people of ``c (y - p_u . q)^2``, plus ``strength |q - m|^2``, with ``y = 1`` and ``c = w + alpha`` for who
+        clicked, else ``y = 0`` and ``c = w``. A new item has been passed over by fewer people than a known one, so
+        ``w``, which is 1 in training, is its clicks divided by those of an average known item, at most 1 (our choice).
+
+        Parameters
+        ----------
+        clicks : Interactions
+            What happened since training. Vectors of users and of items known in training stay; all pairs count as seen.
+        strength : float, optional
+            How hard content pulls. Above 0. Default: ``l2`` of the base. Without content the pull is towards the mean
+            of all known items.
+
+        Raises
+        ------
+        NotFittedError, ParameterError, DataError
+            Before ``fit``; another base than ``"als"``; clicks of other users or items.
+        """
+        if not hasattr(self, "seen_"):
+            raise NotFittedError("ColdMap has not learned yet: call fit(train, features=...) before warm_up")
+        if self.base != "als":
+            raise ParameterError(f"base={self.base!r}: clicks are taken in by least squares, which needs base='als'")
+        if clicks.shape != self.seen_.shape:
+            raise DataError(f"clicks count {clicks.shape} users and items, the model {self.seen_.shape}: use one code")
+        base = make_base(self.base, self.base_params, self.seed)
+        strength = base.l2 if strength is None else above("strength", strength, 0)
+        arrived, warm = clicks.to_csr(), copy.copy(self)
+        new = np.flatnonzero(~self._known() & (arrived.getnnz(axis=0) > 0))
+        warm.item_factors_ = self.item_factors_.copy()
+        warm.item_factors_[new] = self._pulled(arrived.T.tocsr()[new], self.item_factors_[new], base.alpha, strength)
+        warm.seen_ = (self.seen_ + arrived).tocsr()
+        warm.seen_.data[:] = 1
+        return warm
+
+    def _pulled(self, clicks: sparse.csr_matrix, content: np.ndarray, alpha: float, strength: float) -> np.ndarray:
+        """Vectors of items from their clicks, CSR ``(n, n_users)`` of ones, and what their content says."""
+        people, vectors = self.user_factors_, np.empty_like(content)
+        everybody = people.T @ people
+        share = np.minimum(np.diff(clicks.indptr) / self.popularity_[self._known()].mean(), 1).astype(np.float32)
+        for rows in ranking.blocks(np.arange(len(content)), everybody.size, BATCH_BYTES):
+            some, w = clicks[rows], share[rows]
+            left = outer_sums(some * np.float32(alpha), people) + w[:, None, None] * everybody
+            left[:, np.arange(people.shape[1]), np.arange(people.shape[1])] += np.float32(strength)
+            right = (w[:, None] + np.float32(alpha)) * (some @ people) + np.float32(strength) * content[rows]
+            vectors[rows] = np.linalg.solve(left, right[..., None])[..., 0]
+        return vectors
 
     def _map(self, x: np.ndarray, vectors: np.ndarray, new: np.ndarray) -> np.ndarray:
         """Vectors for ``new``, learned from pairs of content and vector."""
@@ -231,6 +291,8 @@ class CategoryPopularity(Recommender):
     ----------
     categories_ : float32 (n_items, n_categories)
         An item's shares in the categories; the last column is for items without any.
+    everybody_ : float (n_categories,)
+        What is added to each history.
     user_factors_, item_factors_ : float32 (n_users, n_categories), (n_items, n_categories)
         ``P(c | u)`` and ``P(i | c)``.
 
@@ -241,6 +303,7 @@ class CategoryPopularity(Recommender):
     """
 
     name = "categorypop"
+    histories = "exact"
     needs_features = True
     scores_new_items = True
     scores_new_users = True
@@ -259,13 +322,17 @@ class CategoryPopularity(Recommender):
         known = self.popularity_ > 0
         self.categories_ = self._categories(features, known)
         clicks = self.categories_ * self.popularity_[:, None]
-        share = clicks.sum(axis=0) / clicks.sum()
+        self.everybody_ = self.smoothing * clicks.sum(axis=0) / clicks.sum()
         in_category = np.maximum(self.categories_[known].sum(axis=0), 1e-9)
         typical = clicks.sum(axis=0) / in_category  # clicks of an average known item of the category
         clicks = np.where(known[:, None], clicks, self.categories_ * typical)
-        history = self.seen_ @ self.categories_ + self.smoothing * share
-        self.user_factors_ = (history / history.sum(axis=1, keepdims=True)).astype(np.float32)
+        self.user_factors_ = self.fold_in(self.seen_)
         self.item_factors_ = (clicks / np.maximum(clicks.sum(axis=0), 1e-9)).astype(np.float32)
+
+    def fold_in(self, histories: sparse.csr_matrix) -> np.ndarray:
+        """``P(c | u)`` of people with the given histories (CSR ``(n, n_items)`` of ones)."""
+        counts = histories @ self.categories_ + self.everybody_
+        return (counts / counts.sum(axis=1, keepdims=True)).astype(np.float32)
 
     def _categories(self, features: Features, known: np.ndarray) -> np.ndarray:
         modality = self.modality or next((m for m in features if is_binary(features[m])), None)
@@ -296,6 +363,9 @@ class CategoryPopularity(Recommender):
 
     def _score(self, users):
         return self.user_factors_[users] @ self.item_factors_.T
+
+    def _score_histories(self, histories, users):
+        return self.fold_in(histories) @ self.item_factors_.T
 
 
 def is_binary(table: np.ndarray) -> bool:

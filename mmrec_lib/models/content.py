@@ -39,6 +39,7 @@ class ContentKNN(Recommender):
     """
 
     name = "contentknn"
+    histories = "exact"
     needs_features = True
     scores_new_items = True
 
@@ -50,7 +51,7 @@ class ContentKNN(Recommender):
     def _fit(self, train, features, valid) -> None:
         self.similarity_ = nearest_by_content(joined(features, self.weights, self.scale == "standard"), self.k)
 
-    _score = ItemKNN._score
+    _score_histories = ItemKNN._score_histories
     neighbours = ItemKNN.neighbours
 
 
@@ -75,9 +76,12 @@ class ContentProfile(Recommender):
     ----------
     user_factors_, item_factors_ : float32 (n_users, dim), (n_items, dim)
         Profiles and vectors, all modalities side by side.
+    dims_ : int (n_modalities,)
+        How many columns each modality has.
     """
 
     name = "contentprofile"
+    histories = "exact"
     needs_features = True
     scores_new_items = True
 
@@ -87,20 +91,25 @@ class ContentProfile(Recommender):
         self.weights = None if weights is None else {m: at_least(f"weights[{m!r}]", w, 0) for m, w in weights.items()}
 
     def _fit(self, train, features, valid) -> None:
+        self.item_factors_ = joined(features, self.weights, unit=self.how == "mean")
+        self.dims_ = np.array(list(features.dims.values()))
+        self.user_factors_ = self.fold_in(self.seen_)
+
+    def fold_in(self, histories: sparse.csr_matrix) -> np.ndarray:
+        """Profiles of people with the given histories (CSR ``(n, n_items)`` of ones), float32 ``(n, dim)``."""
+        x = self.item_factors_
+        sums = histories @ x
         if self.how == "mean":
-            x = joined(features, self.weights)
-            sizes = np.cumsum(list(features.dims.values()))[:-1]
-            parts = np.split(self.seen_ @ x, sizes, axis=1)
-            self.user_factors_ = np.concatenate([unit_rows(part) for part in parts], axis=1)
-        else:
-            x = joined(features, self.weights, unit=False)
-            products = x.T @ x
-            products[np.diag_indices_from(products)] += np.float32(self.l2)
-            self.user_factors_ = np.linalg.solve(products, (self.seen_ @ x).T).T.astype(np.float32)
-        self.item_factors_ = x
+            return np.concatenate([unit_rows(p) for p in np.split(sums, np.cumsum(self.dims_)[:-1], axis=1)], axis=1)
+        products = x.T @ x
+        products[np.diag_indices_from(products)] += np.float32(self.l2)
+        return np.linalg.solve(products, sums.T).T.astype(np.float32)
 
     def _score(self, users):
         return self.user_factors_[users] @ self.item_factors_.T
+
+    def _score_histories(self, histories, users):
+        return self.fold_in(histories) @ self.item_factors_.T
 
 
 def joined(

@@ -47,6 +47,7 @@ class ALS(Recommender):
     """
 
     name = "als"
+    histories = "exact"
 
     def __init__(
         self,
@@ -93,6 +94,9 @@ class ALS(Recommender):
     def _score(self, users: np.ndarray) -> np.ndarray:
         return self.user_factors_[users] @ self.item_factors_.T
 
+    def _score_histories(self, histories, users):
+        return self.fold_in(histories) @ self.item_factors_.T
+
 
 class BiasedMF(Recommender):
     """Factorisation for ratings: ``mean + b_u + b_i + p_u . q_i``.
@@ -121,6 +125,8 @@ class BiasedMF(Recommender):
     """
 
     name = "biasedmf"
+    histories = "exact"
+    reads_values = True
 
     def __init__(self, dim: int = 16, l2: float = 0.15, iterations: int = 20, seed: int = 0) -> None:
         self.dim = 0 if dim == 0 else ranking.check_k(dim, "dim")
@@ -140,6 +146,13 @@ class BiasedMF(Recommender):
         for _ in tqdm(range(self.iterations), desc="BiasedMF", disable=None, leave=False):
             self.user_factors_, self.user_biases_ = self._solve(ratings, self.item_factors_, self.item_biases_)
             self.item_factors_, self.item_biases_ = self._solve(by_item, self.user_factors_, self.user_biases_)
+        self.user_factors_, self.user_biases_ = self._solve(ratings, self.item_factors_, self.item_biases_)
+
+    def _score_histories(self, histories, users):
+        ratings = histories.copy()
+        ratings.data -= np.float32(self.mean_)
+        factors, biases = self._solve(ratings, self.item_factors_, self.item_biases_)
+        return self.mean_ + biases[:, None] + self.item_biases_ + factors @ self.item_factors_.T
 
     def _solve(self, ratings: sparse.csr_matrix, factors: np.ndarray, biases: np.ndarray):
         """Factors and biases of the rows of ``ratings`` (less the mean), given those of its columns."""

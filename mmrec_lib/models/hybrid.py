@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Mapping
 
 import numpy as np
+from scipy import sparse
 
 from ..checks import above, at_least, whole
 from ..data import split
@@ -12,6 +14,8 @@ from ..errors import ParameterError
 from ..fusion import late
 from .base import Recommender
 
+#: Combinations that look at one person at a time, and at nothing that only users have.
+_BY_PERSON = ("weighted", "borda", "votes", "rrf", "cascade")
 _SHARED = ("n_users_", "n_items_", "seen_", "popularity_")  # the same for all parts, kept once
 
 
@@ -70,6 +74,24 @@ class Hybrid(Recommender):
         parts = self.models_ if hasattr(self, "models_") else self._make_parts()
         return any(model.scores_new_items for model in parts.values())
 
+    @property
+    def histories(self) -> str | None:
+        """What the weakest of the parts can."""
+        kinds = {model.histories for model in getattr(self, "models_", {}).values()}
+        if None in kinds or not kinds or self.how not in _BY_PERSON:
+            return None
+        return "fitted" if "fitted" in kinds else "exact"
+
+    @property
+    def reads_values(self) -> bool:
+        """Yes, if one of the parts does."""
+        return any(model.reads_values for model in getattr(self, "models_", {}).values())
+
+    def _no_histories(self) -> str:
+        if self.how not in _BY_PERSON:
+            return f"a hybrid with how={self.how!r} cannot score a changed history; {', '.join(_BY_PERSON)} can"
+        return next(model._no_histories() for model in self.models_.values() if model.histories is None)
+
     def _make_parts(self) -> dict[str, Recommender]:
         parts = {"ease": {}, "contentknn": {}} if self.parts is None else self.parts
         if not isinstance(parts, Mapping) or not all(isinstance(params, Mapping) for params in parts.values()):
@@ -119,6 +141,11 @@ class Hybrid(Recommender):
     def _score(self, users: np.ndarray) -> np.ndarray:
         return self.combination_.score(users)
 
+    def _score_histories(self, histories, users):
+        parts = {name: _Asked(model, histories, users) for name, model in self.models_.items()}
+        combination = copy.copy(self.combination_).use(parts, histories)
+        return combination.score(np.arange(histories.shape[0]))
+
     # -- keeping: the state of part number 0 goes under "part0/", of the combination under "combination/" ------------
     def _state(self) -> dict:
         state = {name: getattr(self, name) for name in _SHARED}
@@ -135,6 +162,16 @@ class Hybrid(Recommender):
             model._restore(shared | _under(f"part{number}/", state))
         self.combination_ = self._make_combination(self.models_).use(self.models_, self.seen_)
         self.combination_.restore(_under("combination/", state))
+
+
+class _Asked:
+    """A part, asked about histories; the users of the combination are their rows."""
+
+    def __init__(self, model: Recommender, histories: sparse.csr_matrix, users: np.ndarray | None) -> None:
+        self.model, self.histories, self.users = model, histories, users
+
+    def score(self, rows: np.ndarray) -> np.ndarray:
+        return self.model.score_histories(self.histories[rows], None if self.users is None else self.users[rows])
 
 
 def _under(prefix: str, state: dict) -> dict:

@@ -32,6 +32,7 @@ class EASE(Recommender):
     """
 
     name = "ease"
+    histories = "exact"
 
     def __init__(self, l2: float = 300.0) -> None:
         self.l2 = above("l2", l2, 0)
@@ -48,8 +49,8 @@ class EASE(Recommender):
     def _gram(self, features, dtype: type) -> np.ndarray:
         return gram(self.seen_, self.l2, dtype)
 
-    def _score(self, users: np.ndarray) -> np.ndarray:
-        return self.seen_[users] @ self.weights_
+    def _score_histories(self, histories, users):
+        return histories @ self.weights_
 
     def neighbours(self, item: int, k: int = 10) -> pd.DataFrame:
         """The ``k`` items that speak most for ``item``: DataFrame with columns item, similarity (positive weight).
@@ -122,6 +123,7 @@ class SLIM(Recommender):
     """
 
     name = "slim"
+    histories = "exact"
 
     def __init__(self, l1: float = 2.0, l2: float = 100.0, iterations: int = 50, tolerance: float = 5e-3) -> None:
         self.l1 = at_least("l1", l1, 0)
@@ -156,8 +158,8 @@ class SLIM(Recommender):
             total += len(moved)
         return total
 
-    def _score(self, users: np.ndarray) -> np.ndarray:
-        return (self.seen_[users] @ self.weights_).toarray()
+    def _score_histories(self, histories, users):
+        return (histories @ self.weights_).toarray()
 
     def neighbours(self, item: int, k: int = 10) -> pd.DataFrame:
         """As :meth:`EASE.neighbours`."""

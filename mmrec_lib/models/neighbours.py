@@ -46,6 +46,7 @@ class ItemKNN(Recommender):
     """
 
     name = "itemknn"
+    histories = "exact"
 
     def __init__(self, k: int = 200, similarity: str = "cosine", shrinkage: float = 0.0, alpha: float = 0.5) -> None:
         self.k = ranking.check_k(k)
@@ -56,8 +57,8 @@ class ItemKNN(Recommender):
     def _fit(self, train, features, valid) -> None:
         self.similarity_ = nearest(self.seen_.T.tocsr(), self.k, self.similarity, self.shrinkage, self.alpha)
 
-    def _score(self, users: np.ndarray) -> np.ndarray:
-        return (self.seen_[users] @ self.similarity_.T).toarray()
+    def _score_histories(self, histories, users):
+        return (histories @ self.similarity_.T).toarray()
 
     def neighbours(self, item: int, k: int = 10) -> pd.DataFrame:
         """The ``k`` nearest items, nearest first: DataFrame with columns item, similarity.
@@ -87,6 +88,7 @@ class UserKNN(Recommender):
     """
 
     name = "userknn"
+    histories = "exact"
 
     def __init__(self, k: int = 50, similarity: str = "cosine", shrinkage: float = 0.0) -> None:
         self.k = ranking.check_k(k)
@@ -98,6 +100,11 @@ class UserKNN(Recommender):
 
     def _score(self, users: np.ndarray) -> np.ndarray:
         return (self.similarity_[users] @ self.seen_).toarray()
+
+    def _score_histories(self, histories, users):
+        own = np.full(histories.shape[0], -1) if users is None else users
+        near = nearest(self.seen_, self.k, self.similarity, self.shrinkage, rows=histories, own=own)
+        return (near @ self.seen_).toarray()
 
     def neighbours(self, user: int, k: int = 10) -> pd.DataFrame:
         """The ``k`` nearest users, nearest first: DataFrame with columns user, similarity.
@@ -129,6 +136,7 @@ class RP3beta(Recommender):
     """
 
     name = "rp3beta"
+    histories = "exact"
 
     def __init__(self, alpha: float = 0.6, beta: float = 0.5, k: int = 100) -> None:
         self.alpha = at_least("alpha", alpha, 0)
@@ -143,26 +151,34 @@ class RP3beta(Recommender):
 
         # the user's own step has the same probability for all of her items, so that it does not change the order
 
-    _score = ItemKNN._score
+    _score_histories = ItemKNN._score_histories
     neighbours = ItemKNN.neighbours
 
 
 # -- similarity, shared by the models ------------------------------------------------------------------------------
 
 
-def nearest(x: sparse.csr_matrix, k: int, similarity: str, shrinkage: float, alpha: float = 0.5) -> sparse.csr_matrix:
-    """CSR with the ``k`` rows of ``x`` (ones) that are most similar to each row, itself left out."""
-    weighted = (x @ sparse.diags_array(weights(x, similarity))).tocsr()
-    squares = np.asarray(weighted.multiply(weighted).sum(axis=1)).ravel()
+def nearest(
+    x: sparse.csr_matrix, k: int, similarity: str, shrinkage: float, alpha: float = 0.5,
+    rows: sparse.csr_matrix | None = None, own: np.ndarray | None = None,
+) -> sparse.csr_matrix:  # fmt: skip
+    """CSR with the ``k`` rows of ``x`` (ones) that are most similar to each row, itself left out.
 
-    own, other = squares**alpha, squares ** (1 - alpha)
+    With ``rows``, those that are most similar to each of these; ``own`` says which row of ``x`` each of them is, -1 for
+    none.
+    """
+    scale = sparse.diags_array(weights(x, similarity))
+    weighted = (x @ scale).tocsr()
+    asking = weighted if rows is None else (rows @ scale).tocsr()
+    squares, others = (np.asarray(m.multiply(m).sum(axis=1)).ravel() for m in (asking, weighted))
+    left, right = squares**alpha, others ** (1 - alpha)
 
     def normalise(rows: np.ndarray, cols: np.ndarray, dot: np.ndarray) -> np.ndarray:
         if similarity == "jaccard":
-            return dot / (squares[rows] + squares[cols] - dot + shrinkage)
-        return dot / (own[rows] * other[cols] + shrinkage)
+            return dot / (squares[rows] + others[cols] - dot + shrinkage)
+        return dot / (left[rows] * right[cols] + shrinkage)
 
-    return top_k_product(weighted, weighted.T.tocsr(), k, normalise)
+    return top_k_product(asking, weighted.T.tocsr(), k, normalise, own)
 
 
 def weights(x: sparse.csr_matrix, similarity: str) -> np.ndarray:
@@ -187,20 +203,22 @@ def counts(x: sparse.csr_matrix) -> tuple[np.ndarray, np.ndarray]:
 
 
 def top_k_product(
-    left: sparse.csr_matrix, right: sparse.csr_matrix, k: int, transform: Callable | None = None
-) -> sparse.csr_matrix:
+    left: sparse.csr_matrix, right: sparse.csr_matrix, k: int, transform: Callable | None = None,
+    own: np.ndarray | None = None,
+) -> sparse.csr_matrix:  # fmt: skip
     """The ``k`` largest entries of each row of ``left @ right`` off its diagonal, computed in blocks of rows.
 
     ``transform(rows, columns, values)`` gives the values to compare, if not those of the product. None may be
-    negative.
+    negative. ``own`` names another column to leave out for each row, -1 for none.
     """
     n = left.shape[0]
+    own = np.arange(n) if own is None else own
     parts = []
     for block in ranking.blocks(np.arange(n), right.shape[1]):
         product = (left[block[0] : block[-1] + 1] @ right).tocsr()
         product.sort_indices()  # so that of equal values the smaller code comes first
         rows = np.repeat(block, np.diff(product.indptr))
-        off = rows != product.indices
+        off = own[rows] != product.indices
         rows, cols, values = rows[off], product.indices[off], product.data[off]
         if transform is not None:
             values = transform(rows, cols, values)

@@ -16,6 +16,7 @@ from ..training import loop, losses
 from ..training.sampling import NegativeSampler
 from ..training.validation import Validator, parse_metric
 from .base import Recommender
+from .fold_in import FoldsIn
 
 
 class TorchRecommender(Recommender):
@@ -181,7 +182,7 @@ class PairSampling:
         yield from zip(*(c.split(self.batch_size) for c in columns), strict=True)
 
 
-class FactorRecommender(PairSampling, TorchRecommender):
+class FactorRecommender(PairSampling, FoldsIn, TorchRecommender):
     """Base of models that score by the dot product of a user's and an item's vector, trained on pairs.
 
     The module's ``forward()`` gives the vectors of all users and all items, ``(n_users, dim)`` and ``(n_items, dim)``:
@@ -293,14 +294,18 @@ class ModuleRecommender(TorchRecommender):
         return {_attribute(name): to_numpy(value) for name, value in module.state_dict().items()}
 
     def _score(self, users):
+        module = self._fitted_network()
+        with torch.no_grad():
+            return self._scorer(module)(users)
+
+    def _fitted_network(self) -> nn.Module:
         if self._network is None:  # loaded from a file
             self._device = devices.resolve(self.device)
             module = self._module()
             weights = {name: torch.from_numpy(getattr(self, _attribute(name))) for name in module.state_dict()}
             module.load_state_dict(weights)
             self._network = module.to(self._device).eval()
-        with torch.no_grad():
-            return self._scorer(self._network)(users)
+        return self._network
 
     _network: nn.Module | None = None
 

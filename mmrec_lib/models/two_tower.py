@@ -11,14 +11,15 @@ from torch import Tensor, nn
 
 from .. import fusion as operators
 from ..checks import at_least, one_of, whole
-from ..errors import DataError, ParameterError, UnknownItemError, UnknownNameError
+from ..errors import DataError, ParameterError, UnknownNameError
 from ..fusion.base import seeded
 from ..training import losses
+from .fold_in import FoldsIn
 from .multimodal import prepare
 from .torch_base import TorchRecommender, to_numpy
 
 
-class TwoTower(TorchRecommender):
+class TwoTower(FoldsIn, TorchRecommender):
     """Two towers with an in-batch softmax that is corrected for popularity (Yi et al., RecSys 2019).
 
     The vector of item ``i`` is ``e_i + sum over modalities of W_m x_i^m``, that of user ``u`` is ``e_u + sum over
@@ -100,6 +101,11 @@ class TwoTower(TorchRecommender):
         """Yes, once it is fitted with features."""
         return bool(getattr(self, "modalities_", ()))
 
+    @property
+    def histories(self) -> str:
+        """``"exact"`` where users are the content of what they chose, at least in part: others have no embedding."""
+        return "exact" if len(getattr(self, "history_factors_", ())) else "fitted"
+
     def _prepare(self, train, features) -> None:
         content = {} if features is None else prepare(features, self.components)
         if not content and (not self.use_ids or self.users == "history"):
@@ -176,28 +182,20 @@ class TwoTower(TorchRecommender):
     def _score(self, users):
         return self.user_factors_[users] @ self.item_factors_.T
 
-    def score_histories(self, histories: Sequence[Sequence[int]]) -> np.ndarray:
-        """Scores of all items for people who are not among the users, float32 ``(len(histories), n_items)``.
-
-        ``histories`` holds a list of item codes for each. Such a person has no embedding; the content of the items
-        that were chosen is all there is. Raises :class:`ParameterError` where users are embeddings alone, and
-        :class:`UnknownItemError` for an item that the model does not know.
-        """
-        self._check_users([])  # fitted?
+    def _score_histories(self, histories, users):
         if not len(self.history_factors_):
-            raise ParameterError("this TwoTower knows users by embeddings alone: fit it with features and users='both'")
-        sizes = [len(history) for history in histories]
-        codes = np.concatenate([np.asarray(h, np.int64) for h in histories]) if sum(sizes) else np.zeros(0, np.int64)
-        outside = codes[(codes < 0) | (codes >= self.n_items_)]
-        if len(outside):
-            raise UnknownItemError(f"item {outside[0]} is unknown: the model knows codes 0 to {self.n_items_ - 1}")
-        starts = np.concatenate([[0], np.cumsum(sizes, dtype=np.int64)])
-        table = sparse.csr_matrix((np.ones(len(codes), np.float32), codes, starts), (len(sizes), self.n_items_))
-        users = np.zeros((len(sizes), self.dim), np.float32)
+            return super()._score_histories(histories, users)
+        vectors = self._history_vectors(histories)
+        if users is not None:  # what their embeddings say stays
+            vectors += self.user_factors_[users] - self._history_vectors(self.seen_[users])
+        return vectors @ self.item_factors_.T
+
+    def _history_vectors(self, histories: sparse.csr_matrix) -> np.ndarray:
+        """What the content of the items adds to the vectors of people who chose them, ``(n, dim)``."""
+        vectors = np.zeros((histories.shape[0], self.dim), np.float32)
         for part, has in zip(self.history_factors_, self.has_, strict=True):
-            count = table @ has.astype(np.float32)
-            users += (table @ part) / np.maximum(count, 1)[:, None]
-        return users @ self.item_factors_.T
+            vectors += (histories @ part) / np.maximum(histories @ has.astype(np.float32), 1)[:, None]
+        return vectors
 
     def item_content(self, content: dict[str, Tensor], has: dict[str, Tensor]) -> Tensor:
         """What content adds to the vectors of items, ``(n, dim)``; gradients flow to ``content``.

@@ -15,7 +15,7 @@ from scipy import sparse
 from sklearn.linear_model import Ridge
 
 import mmrec_lib as mm
-from mmrec_lib.errors import FeatureError, ParameterError, UnknownNameError
+from mmrec_lib.errors import DataError, FeatureError, NotFittedError, ParameterError, UnknownNameError
 from mmrec_lib.models import cold
 from mmrec_lib.models.multimodal import prepare
 
@@ -51,21 +51,21 @@ def test_same_spread_by_hand():
     scores = np.array([[9, 2, 6, 0.5, 1.5], [1, 1, 1, 3, 5]], np.float32)
     seen = sparse.csr_matrix(([1.0], ([0], [0])), shape=(2, 5))
     known = np.array([True, True, True, False, False])
-    moved = cold.same_spread(scores, known, np.array([0, 1]), seen)
+    moved = cold.same_spread(scores, known, seen)
     np.testing.assert_allclose(moved, [[9, 2, 6, 2, 6], [1, 1, 1, 1, 1]])
 
 
 def test_who_has_seen_everything_keeps_the_scores():
     scores = np.array([[2, 3, 7]], np.float32)
     seen = sparse.csr_matrix(np.array([[1.0, 1, 0]]))
-    np.testing.assert_array_equal(cold.same_spread(scores, np.array([True, True, False]), np.array([0]), seen), scores)
+    np.testing.assert_array_equal(cold.same_spread(scores, np.array([True, True, False]), seen), scores)
 
 
 @settings(max_examples=30, deadline=None)
 @given(arrays(np.float32, (3, 8), elements=st.floats(-4, 4, width=16)), st.integers(1, 7))
 def test_spread_keeps_known_scores_and_the_order_of_new_ones(scores, n_known):
     known = np.arange(8) < n_known
-    moved = cold.same_spread(scores, known, np.arange(3), sparse.csr_matrix((3, 8)))
+    moved = cold.same_spread(scores, known, sparse.csr_matrix((3, 8)))
     np.testing.assert_array_equal(moved[:, known], scores[:, known])
     before, after = scores[:, ~known], moved[:, ~known]
     larger = before[:, :, None] > before[:, None]
@@ -132,6 +132,53 @@ def test_coldmap_recovers_vectors_that_content_holds():
         mapped = make("coldmap", how=how, l2=1e-4)._map(x, vectors - vectors.mean(axis=0), new) + vectors.mean(axis=0)
         assert mapped.shape == (3, 2)
         assert np.abs(mapped - new @ true).mean() < tolerance
+
+
+def first_clicks(pairs):
+    users, items = zip(*pairs, strict=True)
+    return mm.data.Interactions(users, items, n_users=200, n_items=80)
+
+
+def test_warm_up_solves_for_clicks_around_content(shop):
+    """The gradient of what is minimised is zero at the new vector; everything else stays."""
+    model = make("coldmap", base_params=ALS | {"alpha": 4.0}).fit(shop.train, features=shop.features)
+    clicks = first_clicks([(3, 70), (9, 70), (11, 75), (5, 2)])
+    warm = model.warm_up(clicks, strength=3.0)
+    people, typical = model.user_factors_.astype(float), model.popularity_[:64].mean()
+    for item, clicked in ((70, [3, 9]), (75, [11])):
+        w, y = len(clicked) / typical, np.isin(np.arange(200), clicked).astype(float)
+        error = (w + 4 * y) * (people @ warm.item_factors_[item] - y)
+        gradient = error @ people + 3 * (warm.item_factors_[item] - model.item_factors_[item])
+        np.testing.assert_allclose(gradient, 0, atol=1e-4)
+    others = np.setdiff1d(np.arange(80), [70, 75])
+    np.testing.assert_array_equal(warm.item_factors_[others], model.item_factors_[others])
+    assert model.seen_[3, 70] == 0  # a copy
+    assert warm.seen_[3, 70] == 1
+    assert warm.seen_.max() == 1
+
+
+def test_warm_up_moves_towards_the_clicks_the_more_there_are(shop):
+    model = make("coldmap").fit(shop.train, features=shop.features)
+    wrong = np.flatnonzero(np.arange(200) % 4 == (shop.kinds[70] + 1) % 4)  # people of another kind click item 70
+    likes = [model.score(wrong)[:, 70].mean()]
+    for n in (1, 5, 25):
+        likes.append(model.warm_up(first_clicks([(u, 70) for u in wrong[:n]])).score(wrong)[:, 70].mean())
+    assert likes == sorted(likes)
+    assert likes[-1] > likes[0] + 0.1
+    held = model.warm_up(first_clicks([(u, 70) for u in wrong[:5]]), strength=1e6)
+    np.testing.assert_allclose(held.item_factors_, model.item_factors_, atol=1e-3)
+
+
+def test_warm_up_refuses(shop):
+    with pytest.raises(NotFittedError):
+        make("coldmap").warm_up(first_clicks([(0, 70)]))
+    with pytest.raises(ParameterError, match="least squares"):
+        make("coldmap", base="biasedmf", base_params=None).fit(shop.train, shop.features).warm_up(shop.train)
+    model = make("coldmap").fit(shop.train, shop.features)
+    with pytest.raises(DataError, match="one code"):
+        model.warm_up(mm.data.Interactions([0], [0]))
+    with pytest.raises(ParameterError, match="strength"):
+        model.warm_up(shop.train, strength=0)
 
 
 @pytest.mark.parametrize(

@@ -14,9 +14,17 @@ import types
 import numpy as np
 import pandas as pd
 import pytest
+from scipy import sparse
 
 import mmrec_lib as mm
-from mmrec_lib.errors import DataError, ModelFileError, NotFittedError, ParameterError, UnknownUserError
+from mmrec_lib.errors import (
+    DataError,
+    ModelFileError,
+    NotFittedError,
+    ParameterError,
+    UnknownItemError,
+    UnknownUserError,
+)
 
 EVERYBODY = np.arange(60)
 MULTIMODAL = ("vbpr", "deepstyle", "fm", "mmgcn", "grcn", "lattice", "freedom", "mgcn", "slmrec")
@@ -253,6 +261,68 @@ class RecommenderConformance:
                 ask(make())
         assert not list(tmp_path.iterdir())
 
+    # -- people who are not among the users ------------------------------------------------------------------------
+    def test_a_users_own_history_gives_the_users_scores(self, fitted, blocks):
+        if fitted.histories != "exact":
+            pytest.skip("estimated, or not at all")
+        rows = blocks.to_csr(values=fitted.reads_values)[[4, 9]]
+        told = fitted.score_histories(rows, users=[4, 9])
+        assert told.dtype == np.float32
+        np.testing.assert_allclose(told, fitted.score([4, 9]), rtol=2e-3, atol=2e-4)
+
+    def test_strangers_get_the_items_of_their_group(self, name, fitted, blocks):
+        """Three people who met three items of one group each; a third of the lists by chance."""
+        if fitted.histories is None:
+            with pytest.raises(ParameterError, match="cannot score a changed history"):
+                fitted.score_histories([[0]])
+            return
+        if name in self.blind:
+            return
+        history = np.array([[0, 1, 2], [10, 11, 12], [20, 21, 22]])
+        given = history
+        if fitted.reads_values:
+            given = sparse.csr_matrix((np.full(9, 5.0), (np.repeat(range(3), 3), history.ravel())), (3, 30))
+        table = fitted.recommend_for(given, k=5)
+        assert list(table.columns) == ["user", "item", "rank", "score"]
+        assert table["user"].tolist() == [0] * 5 + [1] * 5 + [2] * 5
+        assert not (table["item"].to_numpy()[:, None] == history[table["user"]]).any()
+        assert (table["item"] // 10 == table["user"]).mean() > 0.6
+
+    def test_one_stranger_and_several(self, fitted):
+        if fitted.histories is None or fitted.reads_values:
+            pytest.skip("no histories of clicks")
+        several = fitted.recommend_for([[3, 4], [], [3, 3, 4]], k=30, exclude_seen=False)
+        lists = [several[several["user"] == u].drop(columns="user").reset_index(drop=True) for u in range(3)]
+        pd.testing.assert_frame_equal(lists[0], lists[2])
+        one = fitted.recommend_for([4, 3], k=30, exclude_seen=False)
+        pd.testing.assert_frame_equal(one.drop(columns="user"), lists[0], check_exact=False, rtol=1e-4, atol=1e-5)
+        assert set(one["user"]) == {0}
+        if not fitted.scores_new_users:
+            by_popularity = np.argsort(-fitted.popularity_, kind="stable")
+            np.testing.assert_array_equal(lists[1]["item"], by_popularity)
+
+    def test_histories_that_cannot_be(self, make, fitted):
+        with pytest.raises(NotFittedError):
+            make().recommend_for([0])
+        if fitted.histories is None:
+            return
+        with pytest.raises(ParameterError, match="29 columns"):
+            fitted.score_histories(sparse.csr_matrix((1, 29)))
+        if fitted.reads_values:
+            with pytest.raises(ParameterError, match="ratings"):
+                fitted.recommend_for([0, 1])
+            return
+        for code in (-1, 30):
+            with pytest.raises(UnknownItemError, match=f"item {code} is unknown"):
+                fitted.recommend_for([0, code])
+        for wrong, words in ((["a"], "whole numbers"), ([0.5], "whole numbers")):
+            with pytest.raises(ParameterError, match=words):
+                fitted.recommend_for(wrong)
+        with pytest.raises(ParameterError, match="2 users and 1 histories"):
+            fitted.score_histories([[1]], users=[0, 1])
+        with pytest.raises(UnknownUserError):
+            fitted.score_histories([[1]], users=[60])
+
     # -- recommendations -----------------------------------------------------------------------------------------
     def test_recommend(self, fitted):
         users = [5, 2]
@@ -309,6 +379,9 @@ class RecommenderConformance:
         assert model.get_params() == fitted.get_params()
         np.testing.assert_array_equal(model.score(EVERYBODY), fitted.score(EVERYBODY))
         pd.testing.assert_frame_equal(model.recommend([4, 9], k=5), fitted.recommend([4, 9], k=5))
+        assert model.histories == fitted.histories
+        if fitted.histories and not fitted.reads_values:
+            np.testing.assert_array_equal(model.score_histories([[3, 8]]), fitted.score_histories([[3, 8]]))
 
     def test_save_replaces_an_older_model(self, make, fitted, odd, tmp_path):
         make().fit(odd).save(tmp_path / "model")
