@@ -8,12 +8,13 @@ from ..data import Dataset
 from ..errors import UnknownNameError
 from .benchmark import load_benchmark
 from .folder import load_folder
+from .open_bandit import load_open_bandit
 from .show import show_items, thumbnail
 
 # Name to module of this package; each has a function load(**options).
 _REGISTRY = {"ml-100k": "movielens", "stamps": "stamps"}
 
-__all__ = ["available", "load", "load_benchmark", "load_folder", "show_items", "thumbnail"]
+__all__ = ["available", "load", "load_benchmark", "load_folder", "load_open_bandit", "show_items", "thumbnail"]
 
 
 def available() -> list[str]:

@@ -19,7 +19,7 @@ from .metrics import DEFAULT as DEFAULT_METRICS
 from .metrics import available_metrics
 from .missing import missing_modality_curve
 from .novelty import by_novelty
-from .off_policy import LoggedFeedback, cross_fitted_rewards, off_policy_value
+from .off_policy import LoggedFeedback, cross_fitted_rewards, off_policy_difference, off_policy_value
 from .probing import linear_probe, neighbour_accuracy
 from .ranked import evaluate
 from .rated import evaluate_ratings
@@ -27,6 +27,7 @@ from .report import Report
 from .reranking import Reranked, frontier, rerank
 from .retrieval import retrieval_metrics
 from .significance import compare, compare_all, holm
+from .slots import Reserved, reserve
 
 __all__ = [
     "DEFAULT_METRICS",
@@ -36,6 +37,7 @@ __all__ = [
     "LoggedFeedback",
     "Report",
     "Reranked",
+    "Reserved",
     "SampleRatio",
     "UserGaps",
     "ab_test",
@@ -61,10 +63,12 @@ __all__ = [
     "linear_probe",
     "missing_modality_curve",
     "neighbour_accuracy",
+    "off_policy_difference",
     "off_policy_value",
     "popularity_groups",
     "popularity_lift",
     "rerank",
+    "reserve",
     "retrieval_metrics",
     "sample_ratio_check",
     "sequential_test",

@@ -14,7 +14,7 @@ from mmrec_lib.errors import (
     UnknownNameError,
     UnknownUserError,
 )
-from mmrec_lib.evaluation import LoggedFeedback, cross_fitted_rewards, off_policy_value
+from mmrec_lib.evaluation import LoggedFeedback, cross_fitted_rewards, off_policy_difference, off_policy_value
 from mmrec_lib.evaluation.off_policy import ESTIMATORS
 from mmrec_lib.simulation.logging_policy import list_probabilities, sample_lists
 
@@ -343,6 +343,58 @@ def test_table_in_the_form_of_the_open_bandit_data():
         LoggedFeedback.from_table(table)
     with pytest.raises(ParameterError, match="user=None"):
         LoggedFeedback.from_table(table, action="item_id", user="position", context=["affinity"])
+
+
+# -- two policies on one log ---------------------------------------------------------------------------------------
+def test_difference_by_hand():
+    other = np.array([0.5, 0.5])  # weights 1, 2, 2/3
+    table = off_policy_difference(three_rows(), TARGET, other, ["ips", "snips"], n_boot=0)
+    assert table.loc["ips", "difference"] == pytest.approx((0.5 + 3) / 3 - (1 + 2) / 3)
+    assert table.loc["ips", "standard_error"] == pytest.approx(np.std([-0.5, 1, 0], ddof=1) / np.sqrt(3))
+    assert table.loc["snips", ["mean_a", "mean_b"]].tolist() == pytest.approx([3.5 / 4.5, 3 / (3 + 2 / 3)])
+
+
+def test_difference_is_that_of_the_values_and_none_between_equals():
+    logged, user = World().feedback(400, np.random.default_rng(0))
+    world, names = World(), ["ips", "snips", "dm", "dr"]
+    a, b = world.target[user], np.full((400, 5), 0.2)
+    table = off_policy_difference(logged, a, b, names, n_boot=200)
+    one, two = (off_policy_value(logged, p, names, n_boot=0)["mean"] for p in (a, b))
+    np.testing.assert_allclose(table["mean_a"], one)
+    np.testing.assert_allclose(table["difference"], one - two)
+    assert (table["ci_low"] < table["difference"]).all()
+    assert (table["difference"] < table["ci_high"]).all()
+    same = off_policy_difference(logged, a, a, names, n_boot=50)
+    assert not same[["difference", "ci_low", "ci_high", "standard_error"]].to_numpy().any()
+
+
+def test_similar_policies_differ_by_less_noise_than_each_has():
+    world = World()
+    logged, user = world.feedback(2000, np.random.default_rng(0))
+    near = 0.9 * world.target + 0.1 * world.logging
+    table = off_policy_difference(logged, world.target[user], near[user], "ips", n_boot=0)
+    alone = off_policy_value(logged, world.target[user], "ips", n_boot=0)
+    assert table.loc["ips", "standard_error"] < 0.3 * alone.loc["ips", "standard_error"]
+
+
+def test_difference_intervals_hold_the_truth():
+    """100 logs: a 95 % interval that is right holds it 90 times or more with probability 0.99."""
+    world, rng = World(), np.random.default_rng(3)
+    even = np.full_like(world.target, 0.2)
+    truth = world.value - (even * world.rewards).sum(axis=1).mean()
+    held = 0
+    for _ in range(100):
+        logged, user = world.feedback(500, rng)
+        row = off_policy_difference(
+            logged, world.target[user], even[user], "dr", reward_model=0.8 * world.rewards[user], n_boot=0
+        ).loc["dr"]
+        held += row["ci_low"] <= truth <= row["ci_high"]
+    assert held >= 90
+
+
+def test_difference_names_the_policy_that_is_wrong():
+    with pytest.raises(DataError, match=r"probabilities_b sum to 0\.9"):
+        off_policy_difference(three_rows(), TARGET, [0.5, 0.4], "ips")
 
 
 @pytest.mark.parametrize(
