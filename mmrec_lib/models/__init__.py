@@ -45,6 +45,8 @@ _REGISTRY = {
     "clcrec": ("cold", "CLCRec"),
     "coldmap": ("cold", "ColdMap"),
     "dropoutnet": ("cold", "DropoutNet"),
+    "fomaml": ("meta", "FOMAML"),
+    "melu": ("meta", "MeLU"),
     "hybrid": ("hybrid", "Hybrid"),
 }
 

@@ -451,6 +451,8 @@ class TestAllModels(RecommenderConformance):
             "coldmap": {"base_params": {"dim": 4, "l2": 2}},
             "dropoutnet": NEURAL | {"epochs": 60, "hidden": 16, "base_params": {"dim": 4, "l2": 2}},
             "diffmm": NEURAL | {"hidden": 16, "diffusion_epochs": 3},
+            "melu": {"hidden": 8} | {k: v for k, v in NEURAL.items() if k != "dim"} | {"batch_size": 16},
+            "fomaml": {"hidden": 8} | {k: v for k, v in NEURAL.items() if k != "dim"} | {"batch_size": 16},
         }
     )
     wrong = types.MappingProxyType(
@@ -481,6 +483,8 @@ class TestAllModels(RecommenderConformance):
             },
             "clcrec": {"content_loss": -1, "temperature": 0, "mix": 2, "calibration": "loud", "loss": "bce"},
             "coldmap": {"l2": 0, "how": "guess", "hidden": 0, "components": 0, "calibration": "loud", "seed": -1},
+            "melu": {"hidden": 0, "steps": 0, "local_rate": 0, "components": 0, "epochs": 0},
+            "fomaml": {"hidden": 0, "steps": 0, "local_rate": 0},
             "hybrid": {"parts": {}, "options": {"loudness": 1}, "inner_fraction": 0, "seed": -1},
         }
     )
