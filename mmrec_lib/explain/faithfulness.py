@@ -9,7 +9,7 @@ from functools import partial
 import numpy as np
 import pandas as pd
 
-from ..checks import whole
+from ..checks import one_of, whole
 from ..data import Features, Interactions
 from ..errors import DataError, ParameterError
 from ..evaluation import Report, compare
@@ -49,7 +49,7 @@ class Faithfulness:
 def faithfulness(
     model: Recommender, users: Sequence[int], train: Interactions | None = None, features: Features | None = None,
     n: int = 2, method: str = "auto", repeats: int = 20, refit: Callable[[Interactions], Recommender] | None = None,
-    confidence: float = 0.95, n_boot: int = 2000, seed: int = 0,
+    confidence: float = 0.95, n_boot: int = 2000, seed: int = 0, how: str = "history",
 ) -> Faithfulness:  # fmt: skip
     """Does deleting the clicks that the explanation names lower the score more than deleting as many at random?
 
@@ -70,7 +70,7 @@ def faithfulness(
     n : int, default 2
         Clicks to delete.
     method : str, default "auto"
-        Of the explanation; see :func:`mmrec_lib.explain.history.explain`.
+        Of ``how="history"``; see :func:`mmrec_lib.explain.history.explain`.
     repeats : int, default 20
         Random deletions for each user.
     refit : function, optional
@@ -78,6 +78,8 @@ def faithfulness(
         clicks are deleted at once, so that this takes ``repeats + 1`` fits; look at few of the model's users.
     confidence, n_boot, seed
         Of the interval (percentile bootstrap over users) and the draws.
+    how : {"history", "paths"}, default "history"
+        The kind of explanation, one that gives every click a value.
 
     Raises
     ------
@@ -86,7 +88,7 @@ def faithfulness(
     ParameterError
         The model cannot score a changed history, and there is no ``refit``.
     """
-    n, repeats = whole("n", n), whole("repeats", repeats)
+    n, repeats, how = whole("n", n), whole("repeats", repeats), one_of("how", how, ("history", "paths"))
     why = rescoring.obstacle(model)
     if refit is None and why:
         raise ParameterError(f"{why}; give refit=..., a function that fits it anew")
@@ -98,9 +100,8 @@ def faithfulness(
         raise DataError(f"none of the users has more than n={n} clicks: ask about others, or delete fewer")
     top = model.recommend(users, 1)
     users, items = top["user"].to_numpy(), top["item"].to_numpy()
-    told = [
-        explain(model, u, i, features=features, how="history", method=method) for u, i in zip(users, items, strict=True)
-    ]
+    options = {"method": method} if how == "history" else {}
+    told = [explain(model, u, i, features=features, how=how, **options) for u, i in zip(users, items, strict=True)]
     named = np.array([t.contributions["item"].head(n).to_numpy(int) for t in told])
     before = np.array([t.score for t in told])
     rng = np.random.default_rng(seed)

@@ -59,6 +59,8 @@ def explain(question: Question) -> Explanation:
 def shapley(worth: np.ndarray) -> np.ndarray:
     """Shapley values, float64 ``(m,)``, from the worth of all ``2^m`` subsets; bit ``i`` of the index is player ``i``.
 
+    Further axes are games side by side: ``(2^m, n)`` gives ``(m, n)``.
+
     >>> shapley(np.array([0.0, 1.0, 2.0, 5.0])).tolist()  # nobody, the first, the second, both
     [2.0, 3.0]
     """

@@ -29,6 +29,16 @@ def test_explanations_are_faithful(name, fitted):
     assert "60 users, 2 clicks deleted" in repr(result)
 
 
+def test_paths_of_a_random_walk_are_its_clicks(fitted):
+    model = fitted("rp3beta")
+    by_click, by_path = (
+        mm.explain.faithfulness(model, [4, 9], repeats=2, n_boot=2, how=how) for how in ("history", "paths")
+    )
+    assert by_path.per_user.equals(by_click.per_user)
+    with pytest.raises(ParameterError, match="how"):
+        mm.explain.faithfulness(model, [4, 9], how="users")
+
+
 def test_an_untrue_explanation_is_found_out(fitted, monkeypatch):
     """Values at random: the clicks that are named matter no more than others."""
     rng = np.random.default_rng(0)
