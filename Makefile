@@ -8,7 +8,7 @@ BIN := $(ENV)/bin
 READY := $(ENV)/.mmrec-ready
 PYTEST := $(BIN)/python -m pytest -q
 NBVAL := --nbval-lax --nbval-current-env --nbval-sanitize-with tests/book/nbval_sanitize.cfg --nbval-cell-timeout=600
-OBTAIN := import mmrec_lib as mm; [print(mm.datasets.load(name)) for name in ("ml-100k", "stamps")]
+OBTAIN := import mmrec_lib as mm; [print(mm.datasets.load(name)) for name in ("ml-100k", "stamps")]; mm.datasets.load_open_bandit()
 export OMP_NUM_THREADS = 1
 export PATH := $(abspath $(BIN)):$(PATH)
 
