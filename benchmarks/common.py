@@ -12,11 +12,13 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import yaml
 
 import mmrec_lib as mm
 from mmrec_lib.data import Split
+from mmrec_lib.encoders.metadata import Categories
 from mmrec_lib.training.loop import write_atomically
 
 TRIAL_COLUMNS = ("value", "seconds", "state", "best_epoch", "error")  # of the library's search; the rest are parameters
@@ -52,6 +54,32 @@ def load_features(data: str) -> mm.data.Features | None:
         return mm.encoders.encode(mm.datasets.load(data, audience=False), ENCODERS)
     features = None if data in mm.datasets.available() else mm.datasets.load_benchmark(data)[2]
     return features or None
+
+
+#: Models made for new items: their entries in ``configs/<data set>.yml`` are chosen for these.
+FOR_NEW_ITEMS = ("categorypop", "clcrec", "coldmap", "dropoutnet")
+
+
+def load_new_items(data: str) -> tuple[str, Split, mm.data.Features]:
+    """Short name, split and vectors for questions about new items.
+
+    Of the stamps a tenth of the things is new in validation, another one in test (``"cold-items"``, seed 0); of the
+    clicks on the other things a tenth is held out too, so that both can be judged. The vectors have one more modality,
+    the folder of the thing: a shop knows on which shelf it puts it. A benchmark folder is what it is.
+    """
+    if data != "stamps":
+        return *load_split(data), load_features(data)
+    things = mm.datasets.load(data, **STAMPS)
+    new = mm.data.split(things, "cold-items", seed=0)
+    known = mm.data.split(new.train, "random", fractions=(0.9, 0.05, 0.05), seed=0)
+    both = (mm.data.Interactions.concat([getattr(new, part), getattr(known, part)]) for part in ("valid", "test"))
+    encoders = ENCODERS | {"category": Categories(["category"])}
+    return data, Split(known.train, *both, how="new items", seed=0), mm.encoders.encode(things, encoders)
+
+
+def new_items(train: mm.data.Interactions, part: mm.data.Interactions):
+    """Codes of the items of a part that nobody has met in training."""
+    return np.unique(part.item[train.item_counts()[part.item] == 0])
 
 
 def read_configs(name: str) -> dict[str, dict]:

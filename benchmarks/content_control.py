@@ -17,6 +17,7 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")  # read when numpy and torch load
 
 import argparse
 import time
+from dataclasses import replace
 
 import common
 import numpy as np
@@ -79,38 +80,22 @@ def settings(name: str, configs: dict, how: str) -> dict:
     return params
 
 
-class AmongNew:
-    """A model, or a class of models and parameters, that ranks the new things of the test part and these alone."""
-
-    def __init__(self, model, new: np.ndarray, **params) -> None:
-        self.model, self.new = model(**params) if isinstance(model, type) else model, new
-
-    def get_params(self) -> dict:
-        return {"model": type(self.model), "new": self.new} | self.model.get_params()
-
-    def fit(self, train, features=None, valid=None):
-        # no early stopping: against all items, new ones may stay out of sight for many epochs
-        self.model.fit(train, features=features)
-        return self
-
-    def score(self, users) -> np.ndarray:
-        scores = np.asarray(self.model.score(users))
-        result = np.full_like(scores, -np.inf)
-        result[:, self.new] = scores[:, self.new]
-        return result
+def competing(split) -> dict:
+    """On a split of items, the new ones of the test part, and only these."""
+    return {"candidates": np.unique(split.test.item)} if split.how == "cold-items" else {}
 
 
-def ranked(model, split):
-    """On a split of items, the model among the new ones."""
-    return AmongNew(model, np.unique(split.test.item)) if split.how == "cold-items" else model
+def without_stopping(split):
+    """No early stopping on a split of items: against all items, new ones may stay out of sight for many epochs."""
+    return replace(split, valid=split.valid.select([])) if split.how == "cold-items" else split
 
 
 def judge(name: str, params: dict, split, features, repeats: int) -> dict:
     """Means of the variants with intervals, and the difference to the best control."""
     started = time.perf_counter()
-    model = {name: ranked(mm.models.create(name, **params), split)}
-    options = {"variants": VARIANTS[split.how], "metric": METRIC, "repeats": repeats}
-    found = content_controls(model, split, features, **options)
+    model = {name: mm.models.create(name, **params)}
+    options = {"variants": VARIANTS[split.how], "metric": METRIC, "repeats": repeats} | competing(split)
+    found = content_controls(model, without_stopping(split), features, **options)
     table, row = found.attrs["tables"][name], found.loc[name]
     variants = {v: {"mean": r["mean"], "low": r["ci_low"], "high": r["ci_high"]} for v, r in table.iterrows()}
     gain = {"mean": row["difference"], "low": row["difference_low"], "high": row["difference_high"]}
@@ -133,11 +118,11 @@ def references(data, split, configs) -> dict:
     """What popularity and EASE reach without content, and the oracle with everything."""
     models = {n: mm.models.create(n, **configs.get(n, {})).fit(split.train) for n in REFERENCES}
     models["oracle"] = data.extras["audience"].oracle
-    return {n: common.one_line(measured(ranked(m, split), split), METRIC) for n, m in models.items()}
+    return {n: common.one_line(measured(m, split), METRIC) for n, m in models.items()}
 
 
 def measured(model, split):
-    return evaluate(model, split.test, train=split.train, metrics=METRIC)
+    return evaluate(model, split.test, train=split.train, metrics=METRIC, **competing(split))
 
 
 if __name__ == "__main__":

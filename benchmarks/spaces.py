@@ -204,6 +204,36 @@ LARGE_START: dict[str, dict] = {
 }
 
 
+#: For the ranking of new items among themselves. ``base_params.dim`` is the ``dim`` within ``base_params``.
+_BASE = {
+    "base_params.dim": [32, 64, 128],
+    "base_params.alpha": ("log", 2.0, 100.0),
+    "base_params.l2": ("log", 2.0, 60.0),
+}
+NEW_ITEMS: dict[str, dict] = {
+    "coldmap": _BASE | {"l2": ("log", 1.0, 100.0)},
+    "dropoutnet": _BASE | {"dropout": ("float", 0.3, 0.9), "epochs": [30, 60, 120], "eval_every": 1000},
+    "clcrec": {
+        "learning_rate": ("log", 2e-3, 2e-2),
+        "l2": ("log", 0.003, 0.1),
+        "mix": ("float", 0.3, 0.9),
+        "content_loss": ("log", 0.02, 1.0),
+        "epochs": [10, 20, 40],
+        "eval_every": 1000,
+    },
+    "categorypop": {"smoothing": ("log", 0.1, 100.0), "n_clusters": ("logint", 20, 200)},
+    "contentknn": {"k": ("logint", 5, 300)},
+    "contentprofile": {"how": "ridge", "l2": ("log", 100.0, 100000.0)},
+    "sideease": {"l2": ("log", 30.0, 3000.0), "content": ("log", 0.3, 100.0)},
+}
+_BASE_START = {"base_params.dim": 64, "base_params.alpha": 10.0, "base_params.l2": 20.0}
+NEW_ITEMS_START: dict[str, dict] = {
+    "coldmap": _BASE_START,
+    "dropoutnet": _BASE_START,
+    "contentprofile": {"l2": 3000.0},
+    "sideease": {"l2": 300.0, "content": 5.0},
+}
+
 #: Sparse data sets want smoothing over the graph more than comparison with hard negatives.
 SPARSE: dict[str, dict] = {
     "lightgcn": {

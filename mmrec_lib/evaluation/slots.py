@@ -21,6 +21,7 @@ def reserve(
     k: int = 20,
     train: Interactions | None = None,
     exclude: Interactions | None = None,
+    by=None,
 ) -> np.ndarray:
     """Lists in which stated places are kept for some of the items.
 
@@ -42,6 +43,8 @@ def reserve(
         Length of the lists.
     train, exclude : Interactions, optional
         Their items are left out for their users.
+    by : optional
+        Like ``model``: what ranks ``items`` for the reserved places. Default: ``model`` itself.
 
     Returns
     -------
@@ -67,8 +70,10 @@ def reserve(
     masked, codes = masked_pairs(n_items, train, exclude), np.flatnonzero(competing(items, n_items))
     masked = None if masked is None else masked[users]
     lists = np.full((len(users), k), -1, np.int64)
-    for rows, scores in ranking.score_blocks(score, np.arange(len(users)), n_items, masked):
-        lists[rows] = _fill(scores.numpy().copy(), codes, places, k)
+    functions = [score] if by is None else [score, score_function(by, users, train)[0]]
+    for rows in ranking.blocks(np.arange(len(users)), n_items):
+        scores = [_copied(function, rows, n_items, masked) for function in functions]
+        lists[rows] = _fill(scores[0], scores[-1], codes, places, k)
     return lists
 
 
@@ -87,32 +92,45 @@ class Reserved:
         k: int = 20,
         train: Interactions | None = None,
         exclude: Interactions | None = None,
+        by=None,
     ) -> None:
         if not callable(getattr(model, "score", None)):
             raise ParameterError(f"model is a {type(model).__name__}; expected an object with score(users)")
+        if by is not None and not callable(getattr(by, "score", None)):
+            raise ParameterError(f"by is a {type(by).__name__}; expected an object with score(users)")
         _check_places(places, k)
         self.model, self.items, self.places, self.k = model, items, places, k
-        self.train, self.exclude = train, exclude
+        self.train, self.exclude, self.by = train, exclude, by
         self.name = f"{getattr(model, 'name', '') or type(model).__name__}+{len(places)} reserved"
 
     def score(self, users) -> np.ndarray:
         """Float32 ``(len(users), n_items)``: k for the first item of the list, k - 1 for the next; else -inf."""
-        lists = reserve(self.model, users, self.items, self.places, self.k, self.train, self.exclude)
+        lists = reserve(self.model, users, self.items, self.places, self.k, self.train, self.exclude, self.by)
         return as_scores(lists, score_function(self.model, np.asarray(users), self.train)[1])
 
 
-def _fill(left: np.ndarray, codes: np.ndarray, places: set[int], k: int) -> np.ndarray:
-    """Lists for the users of a block, place by place; what is chosen is struck out of their scores ``left``."""
+def _copied(function, rows: np.ndarray, n_items: int, masked) -> np.ndarray:
+    """Scores with minus infinity where an item is left out; a copy, to strike items out of."""
+    parts = ranking.score_blocks(function, rows, n_items, masked)
+    scores = np.concatenate([scores.numpy().copy() for _, scores in parts])
+    ranking.check_scores(rows, scores.max(axis=1, keepdims=True))
+    return scores
+
+
+def _fill(left: np.ndarray, kept: np.ndarray, codes: np.ndarray, places: set[int], k: int) -> np.ndarray:
+    """Lists for the users of a block, place by place; reserved places go by ``kept``, others by ``left``.
+
+    Both are changed: what is in a list is struck out. They may be one array.
+    """
     rows, lists = np.arange(len(left)), np.full((len(left), k), -1, np.int64)
-    ranking.check_scores(rows, left.max(axis=1, keepdims=True))
     for place in range(k):
         best = left.argmax(axis=1)
         if place in places and len(codes):
-            kept = left[:, codes]
-            best = np.where(kept.max(axis=1) > -np.inf, codes[kept.argmax(axis=1)], best)
-        there = left[rows, best] > -np.inf
+            own = kept[:, codes]
+            best = np.where(own.max(axis=1) > -np.inf, codes[own.argmax(axis=1)], best)
+        there = np.maximum(left[rows, best], kept[rows, best]) > -np.inf
         lists[there, place] = best[there]
-        left[rows, best] = -np.inf
+        left[rows, best] = kept[rows, best] = -np.inf
     return lists
 
 

@@ -204,14 +204,14 @@ def test_content_control_trains_only_what_is_not_there(run, tmp_path, monkeypatc
     assert json.loads((tmp_path / "results" / "content_control.json").read_text()) == content
 
 
-def test_new_things_are_ranked_among_themselves(monkeypatch):
-    among = importlib.import_module("content_control").AmongNew
-    train = mm.data.Interactions([0, 0, 1], [0, 1, 0], n_users=2, n_items=4)
-    model = among(mm.models.create("bpr", epochs=1, seed=3), np.array([2, 3]))
-    scores = model.fit(train).score([0, 1])
-    assert np.isneginf(scores[:, :2]).all()
-    assert np.isfinite(scores[:, 2:]).all()
-    assert type(model)(**(model.get_params() | {"seed": 4})).model.seed == 4  # as content_control makes another
+def test_new_things_are_ranked_among_themselves_and_without_early_stopping():
+    control = importlib.import_module("content_control")
+    data = mm.data.Interactions(np.repeat(np.arange(10), 5), np.arange(50) * 7 % 20, n_users=10, n_items=20)
+    cold, random = (mm.data.split(data, how, fractions=(0.5, 0.25, 0.25)) for how in ("cold-items", "random"))
+    assert control.competing(cold)["candidates"].tolist() == np.unique(cold.test.item).tolist()
+    assert not len(control.without_stopping(cold).valid)
+    assert control.competing(random) == {}
+    assert control.without_stopping(random) is random
 
 
 @pytest.mark.parametrize(

@@ -20,6 +20,17 @@ def test_slots_by_hand():
     np.testing.assert_array_equal(reserve(SCORES, [0, 1], [], places=[1], k=5), plain)
 
 
+def test_another_model_fills_the_slots():
+    other = np.array([[0.0, 0, 0, 0, 3, 1, 2], [0, 0, 0, 0, 1, 2, 3]])
+    lists = reserve(SCORES, [0, 1], [4, 5, 6], places=[2, 4], k=5, by=other)
+    # the second person's first place is on merit, by the model itself; then the other one chooses among 5 and 6
+    assert lists.tolist() == [[0, 4, 1, 6, 2], [4, 6, 3, 5, 2]]
+    ranked = Reserved(Table(SCORES), [4, 5, 6], [2, 4], k=5, by=Table(other))
+    assert np.argsort(-ranked.score(np.array([0, 1])), axis=1)[:, :5].tolist() == lists.tolist()
+    masked = reserve(SCORES, [0, 1], [4, 5, 6], places=[1], k=2, train=events([(0, 4)], 2, 7), by=other)
+    assert masked.tolist() == [[6, 0], [6, 4]]
+
+
 def test_what_is_masked_is_never_shown():
     train, valid = events([(0, 0), (0, 5)], 2, 7), events([(0, 1), (0, 4)], 2, 7)
     assert reserve(SCORES, [0, 1], [4, 5], [1], 3, train=train)[0].tolist() == [4, 1, 2]
@@ -70,3 +81,5 @@ def test_refuses(case):
         reserve(**arguments)
     with pytest.raises(ParameterError, match="object with score"):
         Reserved(SCORES, [4], [1])
+    with pytest.raises(ParameterError, match="by is a str"):
+        Reserved(Table(SCORES), [4], [1], by="coldmap")
