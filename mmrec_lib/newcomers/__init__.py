@@ -19,6 +19,7 @@ from .bandits import (
 )
 from .gaussian import GaussianQuestions
 from .groups import GroupPopularity
+from .held_out import FoldedIn, reveal
 from .onboarding import QUESTION_LISTS, FixedQuestions, Interview, ask_audience, ask_log, choose_questions, interview
 from .tree import QuestionTree
 
@@ -29,6 +30,7 @@ __all__ = [
     "BanditRun",
     "EpsilonGreedy",
     "FixedQuestions",
+    "FoldedIn",
     "GaussianQuestions",
     "GroupPopularity",
     "Interview",
@@ -42,5 +44,6 @@ __all__ = [
     "choose_questions",
     "compare_runs",
     "interview",
+    "reveal",
     "run",
 ]

@@ -1,0 +1,61 @@
+"""People whom a model has never met, and who now tell it a part of what they chose."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from ..checks import whole
+from ..data import Interactions
+from ..errors import DataError
+
+
+def reveal(part: Interactions, n: int, least: int = 1, seed: int = 0) -> tuple[Interactions, Interactions]:
+    """Of each person in ``part``, ``n`` interactions at random that a model may know, and the rest, to test it on.
+
+    Parameters
+    ----------
+    part : Interactions
+        Of held-out people: the test part of ``mm.data.split(data, "cold-users")``.
+    n : int
+        0 or more. The ``n`` are among the ``n + 1`` for the same ``part`` and ``seed``.
+    least : int, default 1
+        Who would keep fewer for the test is left out, of both tables.
+    seed : int, default 0
+
+    Returns
+    -------
+    (known, rest) : two Interactions over the same codes
+
+    Raises
+    ------
+    DataError
+        Nobody has so many interactions.
+    """
+    n, least = whole("n", n, least=0), whole("least", least, least=0)
+    order = np.lexsort((np.random.default_rng(seed).random(len(part)), part.user))
+    counts = part.user_counts()
+    rank = np.empty(len(part), np.int64)
+    rank[order] = np.arange(len(part)) - np.repeat(np.cumsum(counts) - counts, counts)
+    enough = counts[part.user] >= n + least
+    if not enough.any():
+        raise DataError(f"nobody has {n} + {least} interactions; the most are {counts.max(initial=0)}")
+    return part.select(enough & (rank < n)), part.select(enough & (rank >= n))
+
+
+class FoldedIn:
+    """A fitted model that ranks for people by what is known of them, without learning again.
+
+    Parameters
+    ----------
+    model : Recommender with ``score_histories``
+    known : Interactions
+        What each person chose, by the codes that :func:`mmrec_lib.evaluation.evaluate` asks for. Who is not in it has
+        an empty history.
+    """
+
+    def __init__(self, model, known: Interactions) -> None:
+        self.model, self.name, self._rows = model, model.name, known.to_csr()
+
+    def score(self, users) -> np.ndarray:
+        """Scores of all items, float32 ``(len(users), n_items)``."""
+        return self.model.score_histories(self._rows[np.atleast_1d(users)])
