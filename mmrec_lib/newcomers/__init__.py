@@ -19,7 +19,7 @@ from .bandits import (
 )
 from .gaussian import GaussianQuestions
 from .groups import GroupPopularity
-from .held_out import FoldedIn, reveal
+from .held_out import FoldedIn, gap_closed, reveal
 from .onboarding import QUESTION_LISTS, FixedQuestions, Interview, ask_audience, ask_log, choose_questions, interview
 from .tree import QuestionTree
 
@@ -43,6 +43,7 @@ __all__ = [
     "audience_arms",
     "choose_questions",
     "compare_runs",
+    "gap_closed",
     "interview",
     "reveal",
     "run",

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import numpy as np
+import pandas as pd
 
 from ..checks import whole
 from ..data import Interactions
 from ..errors import DataError
+from ..evaluation import Report, bootstrap
 
 
 def reveal(part: Interactions, n: int, least: int = 1, seed: int = 0) -> tuple[Interactions, Interactions]:
@@ -59,3 +61,34 @@ class FoldedIn:
     def score(self, users) -> np.ndarray:
         """Scores of all items, float32 ``(len(users), n_items)``."""
         return self.model.score_histories(self._rows[np.atleast_1d(users)])
+
+
+def gap_closed(
+    before: Report,
+    report: Report,
+    after: Report,
+    metric: str,
+    confidence: float = 0.95,
+    n_boot: int = 2000,
+    seed: int = 0,
+) -> pd.Series:
+    """How far ``report`` has come on the way from ``before`` to ``after``: 0 is nowhere, 1 all the way.
+
+    ``(mean - mean_before) / (mean_after - mean_before)`` over the people of all three reports. Returns mean, ci_low,
+    ci_high: a percentile bootstrap over people, who are drawn with all three of their values.
+
+    Raises
+    ------
+    UnknownNameError, DataError
+        A metric that a report lacks; nobody in common.
+    """
+    bootstrap.check(confidence, n_boot)
+    for part in (before, report, after):
+        part[metric]  # raises where it is missing
+    table = pd.concat([part.per_user[metric] for part in (before, report, after)], axis=1).dropna().to_numpy()
+    if not len(table):
+        raise DataError("the three reports have nobody in common")
+    means = np.vstack([table.mean(axis=0), bootstrap.resampled_means(table, n_boot, seed)])
+    shares = (means[:, 1] - means[:, 0]) / (means[:, 2] - means[:, 0])
+    low, high = bootstrap.interval(shares[1:, None], confidence)
+    return pd.Series({"mean": shares[0], "ci_low": low[0], "ci_high": high[0]})

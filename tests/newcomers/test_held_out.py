@@ -2,11 +2,11 @@
 
 import numpy as np
 import pytest
-from mmrec_testing import events
+from mmrec_testing import Table, events
 
 import mmrec_lib as mm
 from mmrec_lib import newcomers
-from mmrec_lib.errors import DataError, ParameterError
+from mmrec_lib.errors import DataError, ParameterError, UnknownNameError
 
 
 def pairs(part):
@@ -47,3 +47,22 @@ def test_folded_in(blocks):
     told = mm.evaluation.evaluate(folded, rest, train=known, ks=5, metrics="ndcg")["ndcg@5"]
     untold = mm.evaluation.evaluate(model, rest, train=known, ks=5, metrics="ndcg")["ndcg@5"]
     assert told > untold + 0.1
+
+
+def test_gap_closed():
+    def report(*values):
+        per_user = mm.evaluation.evaluate(
+            Table(np.eye(3)), events([(0, 0), (1, 1), (2, 2)], 3, 3), ks=1, metrics="ndcg"
+        )
+        per_user.per_user["ndcg@1"] = values
+        return per_user
+
+    before, after = report(0.1, 0.1, 0.1), report(0.5, 0.5, 0.5)
+    half = newcomers.gap_closed(before, report(0.3, 0.3, 0.3), after, "ndcg@1")
+    np.testing.assert_allclose(half, [0.5, 0.5, 0.5])
+    spread = newcomers.gap_closed(before, report(0.1, 0.3, 0.5), after, "ndcg@1")
+    assert spread["mean"] == pytest.approx(0.5)
+    assert spread["ci_low"] < 0.3
+    assert spread["ci_high"] > 0.7
+    with pytest.raises(UnknownNameError, match="mrr"):
+        newcomers.gap_closed(before, before, after, "mrr@1")
