@@ -10,7 +10,7 @@ import pandas as pd
 from scipy import sparse
 
 from .. import ranking
-from ..checks import at_least, whole
+from ..checks import whole
 from ..data import Interactions
 from ..errors import DataError, ParameterError, UnknownNameError
 from . import bootstrap
@@ -385,7 +385,7 @@ def user_gaps(
     """
     bootstrap.check(confidence, n_boot)
     whole("n_permutations", n_permutations)
-    at_least("min_users", min_users, 1)
+    whole("min_users", min_users)
     metric = report.per_user.columns[0] if metric is None else metric
     if metric not in report.per_user:
         raise UnknownNameError("per-user metric of this report:", metric, report.per_user.columns)

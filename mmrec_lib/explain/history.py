@@ -10,7 +10,7 @@ from .explanation import Explanation, table
 from .question import Question
 
 #: Models whose score is a sum over the clicks.
-_SUMS = ("ease", "sideease", "slim", "itemknn", "rp3beta", "contentknn")
+_SUMS = ("ease", "propensityease", "sideease", "slim", "itemknn", "rp3beta", "contentknn")
 
 
 def obstacle(model, features=None) -> str | None:

@@ -11,7 +11,7 @@ import mmrec_lib as mm
 #: Parameters that make a model quick; each model takes those that it has.
 QUICK = {"dim": 8, "epochs": 3, "batch_size": 64, "learning_rate": 0.05, "device": "cpu", "hidden": 16,
          "diffusion_epochs": 1, "iterations": 5}  # fmt: skip
-PENALTY = {"ease": 5.0, "sideease": 5.0, "slim": 2.0, "als": 2.0}
+PENALTY = {"ease": 5.0, "propensityease": 5.0, "sideease": 5.0, "slim": 2.0, "als": 2.0}
 
 
 @pytest.fixture(scope="session")

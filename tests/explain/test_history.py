@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 import mmrec_lib as mm
 from mmrec_lib.errors import DataError, NotFittedError, ParameterError, UnknownItemError, UnknownNameError
 
-SUMS = ("ease", "sideease", "slim", "itemknn", "rp3beta", "contentknn", "contentprofile", "als")
+SUMS = ("ease", "propensityease", "sideease", "slim", "itemknn", "rp3beta", "contentknn", "contentprofile", "als")
 
 
 @pytest.fixture(scope="module")
