@@ -14,7 +14,8 @@ from ..errors import ParameterError, WriterWarning
 
 LANGUAGES = ("en", "zh")
 
-#: By kind and method; where the method makes no difference, by kind alone. "none" is said where nothing is to be named.
+#: By kind and method; where the method makes no difference, by kind alone. "none" is said where nothing is to be named,
+#: "one" where one thing is.
 _TEMPLATES = {
     "en": {
         "history/exact": "{item} is recommended because you chose {names}.",
@@ -30,6 +31,7 @@ _TEMPLATES = {
         "users": "Of the people with a taste like yours, {count} chose {item}.",
         "users/none": "Of the people with a taste like yours, nobody chose {item}.",
         "modalities": "What content says for {item} comes from its {names}, in this order.",
+        "modalities/one": "What content says for {item} comes from its {names} alone.",
         "modalities/none": "No content of {item} speaks for it.",
         "weights": "When {item} was described, {shares} went in; these are weights, not causes.",
         "weights/none": "{item} was described without any content.",
@@ -51,6 +53,7 @@ _TEMPLATES = {
         "users": "与你口味相近的人中，有{count}人选择了{item}。",
         "users/none": "与你口味相近的人都没有选择{item}。",
         "modalities": "支持推荐{item}的内容依次是：{names}。",
+        "modalities/one": "支持推荐{item}的内容只有：{names}。",
         "modalities/none": "{item}的内容都不支持推荐它。",
         "weights": "描述{item}时各模态的权重：{shares}；权重不等于原因。",
         "weights/none": "描述{item}时没有用到任何内容。",
@@ -80,7 +83,7 @@ def say(explanation, language: str, titles: Mapping, n: int) -> str:
     }
     if "modality" in values:
         values["modality"] = _translated(values["modality"], language)
-    return _template(explanation, language, bool(len(chosen))).format(**values)
+    return _template(explanation, language, len(chosen)).format(**values)
 
 
 def _named(explanation, n: int):
@@ -91,10 +94,11 @@ def _named(explanation, n: int):
     return rows[(rows["value"] > 0) & (rows["kind"] != "rest")].head(n)
 
 
-def _template(explanation, language: str, something: bool) -> str:
+def _template(explanation, language: str, n_named: int) -> str:
     known, how = _TEMPLATES[language], explanation.how
-    if not something and f"{how}/none" in known:
-        return known[f"{how}/none"]
+    few = {0: f"{how}/none", 1: f"{how}/one"}.get(n_named)
+    if few in known:
+        return known[few]
     return known.get(f"{how}/{explanation.method}") or known[how]
 
 

@@ -43,6 +43,7 @@ def test_content_neighbours_by_hand():
     np.testing.assert_allclose(told.contributions["value"], [1.2, 1.0], rtol=1e-6)
     assert told.sentence() == "What content says for item 0 comes from its text and image, in this order."
     assert told.sentence("zh") == "支持推荐物品0的内容依次是：文本和图像。"
+    assert told.sentence(n=1) == "What content says for item 0 comes from its text alone."
 
 
 @pytest.mark.parametrize(
