@@ -24,6 +24,7 @@ import numpy as np
 
 import mmrec_lib as mm
 from mmrec_lib.evaluation import Reserved, by_novelty, compare, control_features
+from mmrec_lib.evaluation.content import Drawn
 from mmrec_lib.evaluation.significance import holm
 
 #: In the order of the table; those without a configuration for new items rank known ones only.
@@ -87,6 +88,12 @@ def judged(model, split, part: str, metric: str, row: dict):
     table = by_novelty(model, split, part=part, metrics=metric, ks=K)
     figures = table.xs(metric, level="metric")[["mean", "ci_low", "ci_high"]]
     figures = figures.rename(columns={"ci_low": "low", "ci_high": "high"}).to_dict("index")
+    if not getattr(model, "scores_new_items", True):  # all new ones are alike to it: their order is drawn
+        items = common.new_items(split.train, getattr(split, part))
+        drawn = Drawn(model, seed=0, competes=np.isin(np.arange(split.train.n_items), items))
+        options = {"metrics": metric, "candidates": items, "exclude": known_pairs(split, part)}
+        report = mm.evaluation.evaluate(drawn, getattr(split, part), split.train, **options)
+        figures["cold among new"] = common.one_line(report, metric)
     return table.attrs["reports"], row | figures
 
 
