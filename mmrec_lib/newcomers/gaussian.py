@@ -85,7 +85,7 @@ class GaussianQuestions:
 
     def score(self, asked: np.ndarray, answers: np.ndarray) -> np.ndarray:
         """The mean after the answers, float32 ``(people, n_items)``."""
-        return self._in_blocks(lambda a, b: self._posterior(a, b)[0], asked, answers)
+        return self._in_blocks(self._means, asked, answers)
 
     def _in_blocks(self, work, asked, answers):
         if not hasattr(self, "covariance_"):
@@ -94,44 +94,50 @@ class GaussianQuestions:
         blocks = ranking.blocks(np.arange(len(asked)), width)
         return np.concatenate([work(asked[b], answers[b]) for b in blocks])
 
-    def _posterior(self, asked, answers) -> tuple[np.ndarray, np.ndarray]:
-        """Means ``(people, n_items)``, and the whitened rows ``(people, questions, n_items)`` that lower variances."""
+    def _system(self, asked, answers) -> tuple[np.ndarray, np.ndarray]:
+        """``C_QQ + noise I`` and ``a - m_Q`` for each person; what was not answered stands apart and says nothing."""
         known = ~np.isnan(answers)
-        rows = self.covariance_[asked] * known[..., None]  # what was not answered says nothing
-        within = np.take_along_axis(rows, np.repeat(asked[:, None], asked.shape[1], axis=1), axis=2)
-        within = within * known[:, None] + self.noise * np.eye(asked.shape[1], dtype=np.float32)
+        within = self.covariance_[asked[:, :, None], asked[:, None]] * known[:, :, None] * known[:, None]
         surprise = np.where(known, answers, 0) - self.mean_[asked] * known
-        root = np.linalg.cholesky(within)
-        white = np.linalg.solve(root, np.concatenate([rows, surprise[..., None]], axis=2))
-        mean = self.mean_ + np.einsum("pq,pqn->pn", white[..., -1], white[..., :-1])
-        return mean.astype(np.float32), white[..., :-1]
+        return within + self.noise * np.eye(asked.shape[1], dtype=np.float32), surprise.astype(np.float32)
+
+    def _means(self, asked, answers) -> np.ndarray:
+        within, surprise = self._system(asked, answers)
+        weights = np.zeros((len(asked), len(self.mean_)), np.float32)
+        solved = np.linalg.solve(within, surprise[..., None])[..., 0] * ~np.isnan(answers)
+        np.put_along_axis(weights, asked, solved, axis=1)
+        return self.mean_ + weights @ self.covariance_
 
     def _screen(self, asked, answers, n: int) -> np.ndarray:
         if asked.shape[1] + n > len(self.pool_):
             raise ParameterError(f"there are only {len(self.pool_)} things to ask about")
-        mean, white = self._posterior(asked, answers)
-        covariance, everybody = self.covariance_, np.arange(len(asked))
-        variance = covariance.diagonal() - np.square(white).sum(axis=1)
-        before, power = variance + self.noise, self._power(white) if self.aim == "reduction" else None
-        closed = np.ones(mean.shape, bool)
-        closed[:, self.pool_] = False
-        np.put_along_axis(closed, asked, True, axis=1)
+        within, _ = self._system(asked, answers)
+        rows = self.covariance_[asked] * ~np.isnan(answers)[..., None]
+        # C - white^T white is the covariance that is left; there is room for the rows of the new screen
+        white = np.zeros((len(asked), asked.shape[1] + n, len(self.mean_)), np.float32)
+        white[:, : asked.shape[1]] = np.linalg.solve(np.linalg.cholesky(within), rows)
+        pool, everybody, columns = self.pool_, np.arange(len(asked)), self.covariance_[:, self.pool_]
+        here, mean = white[..., pool], self._means(asked, answers)[:, pool]
+        variance = self.covariance_.diagonal()[pool] - np.square(here).sum(axis=1)
+        before, power = variance + self.noise, self._power(white, here, columns) if self.aim == "reduction" else None
+        closed = (pool == asked[..., None]).any(axis=1)
         screen = np.zeros((len(asked), n), np.int64)
         for place in range(n):
             worth = self._worth(mean, np.maximum(variance, 0), before, power)
             best = np.where(closed, -np.inf, worth).argmax(axis=1)
-            screen[:, place], closed[everybody, best] = best, True
-            row = covariance[best] - np.einsum("pq,pqn->pn", white[everybody, :, best], white)
-            row /= np.sqrt(np.maximum(row[everybody, best], 0) + self.noise)[:, None]
+            screen[:, place], closed[everybody, best] = pool[best], True
+            row = self.covariance_[pool[best]] - (here[everybody, None, :, best] @ white)[:, 0]
+            row /= np.sqrt(np.maximum(row[everybody, pool[best]], 0) + self.noise)[:, None]
+            new = row[:, pool]
             if power is not None:  # of C - r r^T: |C_q|^2 - 2 r_q (C r)_q + r_q^2 |r|^2
-                moved = row @ covariance - np.einsum("pqn,pq->pn", white, np.einsum("pqn,pn->pq", white, row))
-                power = power - 2 * row * moved + np.square(row) * np.square(row).sum(axis=1, keepdims=True)
-            white = np.concatenate([white, row[:, None]], axis=1)
-            variance = variance - np.square(row)
+                moved = row @ columns - ((white @ row[..., None]).swapaxes(1, 2) @ here)[:, 0]
+                power = power - 2 * new * moved + np.square(new) * np.square(row).sum(axis=1, keepdims=True)
+            white[:, asked.shape[1] + place], here[:, asked.shape[1] + place] = row, new
+            variance = variance - np.square(new)
         return screen
 
     def _worth(self, mean, variance, before, power) -> np.ndarray:
-        """What asking about each thing promises, ``(people, n_items)``."""
+        """What asking about each thing of the pool promises, ``(people, n_pool)``."""
         if power is None:
             return mean + self.optimism * np.sqrt(variance)
         p = np.clip(mean, _SURE, 1 - _SURE)
@@ -139,10 +145,7 @@ class GaussianQuestions:
         left = (variance + self.noise) / before
         return p * (1 - p) * left * np.maximum(power, 0) / np.square(variance + self.noise)
 
-    def _power(self, white: np.ndarray) -> np.ndarray:
-        """Squared length of each column of the covariance that is left, ``(people, n_items)``."""
-        square = np.square(self.covariance_).sum(axis=0)
-        if not white.shape[1]:
-            return np.tile(square, (len(white), 1))
-        crossed = (white * (white @ self.covariance_)).sum(axis=1)
-        return square - 2 * crossed + (white * ((white @ white.swapaxes(1, 2)) @ white)).sum(axis=1)
+    def _power(self, white: np.ndarray, here: np.ndarray, columns: np.ndarray) -> np.ndarray:
+        """Squared lengths of the pool's columns of the covariance that is left, ``(people, n_pool)``."""
+        inner = white @ white.swapaxes(1, 2)
+        return np.square(columns).sum(axis=0) + (here * (inner @ here - 2 * (white @ columns))).sum(axis=1)
