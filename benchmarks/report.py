@@ -330,9 +330,10 @@ def cold_items(content: dict) -> str:
 
 Items that nobody has met in training, for four questions. *Known*: known items, against everything. *New*: new items,
 against everything. *Both*: the harmonic mean of the two, low when either is. *Among new*: only new items compete; the
-*gain* there is over the better of two controls, the same model trained on shuffled vectors and on noise, paired over
-users, *p* by a t-test, corrected by Holm for the number of models. Configurations were chosen for new items among
-themselves, on the validation part, and the calibration by the harmonic mean; SideEASE has another one for known items.
+*gain* there is over the better control, the same model trained on shuffled vectors and on noise (TikTok: on noise
+only), paired over users, *p* by a t-test, corrected by Holm for the number of models. Configurations were chosen for
+new items among themselves, on the validation part, and the calibration by the harmonic mean; SideEASE has another one
+for known items.
 """
     return text + "\n".join(cold_items_of(name, found, content) for name, found in content["data"].items())
 

@@ -212,7 +212,7 @@ _BASE = {
 }
 NEW_ITEMS: dict[str, dict] = {
     "coldmap": _BASE | {"l2": ("log", 1.0, 100.0)},
-    "dropoutnet": _BASE | {"dropout": ("float", 0.3, 0.9), "epochs": [30, 60, 120], "eval_every": 1000},
+    "dropoutnet": _BASE | {"dropout": ("float", 0.3, 0.9), "epochs": [10, 30, 60, 120], "eval_every": 1000},
     "clcrec": {
         "learning_rate": ("log", 2e-3, 2e-2),
         "l2": ("log", 0.003, 0.1),
@@ -232,6 +232,11 @@ NEW_ITEMS_START: dict[str, dict] = {
     "dropoutnet": _BASE_START,
     "contentprofile": {"l2": 3000.0},
     "sideease": {"l2": 300.0, "content": 5.0},
+}
+NEW_ITEMS_SPARSE_START = {
+    "coldmap": _BASE_START | {"base_params.alpha": 30.0},
+    "dropoutnet": _BASE_START | {"base_params.alpha": 30.0, "epochs": 10},
+    "clcrec": {"epochs": 10},
 }
 
 #: Sparse data sets want smoothing over the graph more than comparison with hard negatives.
@@ -272,6 +277,12 @@ def start(model: str, split) -> dict:
     if len(split.train) > 100_000:
         return LARGE_START.get(model, {})
     return (SPARSE_START if _sparse(split) else START).get(model, {})
+
+
+def start_for_new_items(model: str, split) -> dict:
+    """Parameters of the first trial of a search for new items, where they are not the defaults."""
+    sparse = NEW_ITEMS_SPARSE_START.get(model) if _sparse(split) else None
+    return sparse or NEW_ITEMS_START.get(model, {})
 
 
 def _sparse(split) -> bool:

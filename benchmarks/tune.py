@@ -18,7 +18,7 @@ import argparse
 import inspect
 
 import common
-from spaces import NEW_ITEMS, NEW_ITEMS_START, SPACES, space, start
+from spaces import NEW_ITEMS, SPACES, space, start, start_for_new_items
 
 import mmrec_lib as mm
 from mmrec_lib.data import Split
@@ -46,7 +46,7 @@ def search(
     cls, evaluate = mm.models.get_class(model), None
     defaults = {k: p.default for k, p in inspect.signature(cls).parameters.items()}
     if new:
-        where, first = NEW_ITEMS[model], defaults | NEW_ITEMS_START.get(model, {})
+        where, first = NEW_ITEMS[model], defaults | start_for_new_items(model, split)
         where = where | ({"seed": seed} if "seed" in defaults else {})
         items = common.new_items(split.train, split.valid)
 
@@ -91,10 +91,13 @@ def nested(params: dict) -> dict:
 
 
 def calibrated(model: str, params: dict, split: Split, features, metric: str) -> str:
-    """The calibration with the highest harmonic mean of known and new items, all of them competing."""
-    found = {}
-    for calibration in mm.models.cold.CALIBRATIONS:
-        fitted = mm.models.create(model, **params, calibration=calibration).fit(split.train, features=features)
+    """The calibration with the highest harmonic mean of known and new items, all of them competing; one training."""
+    cold = mm.models.cold
+    fitted, found = mm.models.create(model, **params).fit(split.train, features=features), {}
+    plain, known = fitted.item_factors_, split.train.item_counts() > 0
+    for calibration in cold.CALIBRATIONS:
+        fitted.calibration = calibration
+        fitted.item_factors_ = cold.same_length(plain, known) if calibration == "length" else plain
         table = mm.evaluation.by_novelty(fitted, split, part="valid", metrics=metric, n_boot=2)
         found[calibration] = table.loc[("harmonic", metric), "mean"]
         print(f"  calibration {calibration}: {table['mean'].droplevel('metric').round(4).to_dict()}", flush=True)
