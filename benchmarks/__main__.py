@@ -13,6 +13,7 @@ HERE = Path(__file__).resolve().parent
 def main() -> None:
     folder = sys.argv[1:2]
     steps = [["accuracy_ml100k.py"], ["encoders.py"], ["accuracy_stamps.py"], ["content_control.py"], ["cold_items.py"]]
+    steps += [["new_users.py"]]
     if folder:
         steps += [["accuracy_baby.py", *folder], ["speed.py", *folder]]
     for script, *arguments in [*steps, ["report.py"]]:

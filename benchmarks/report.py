@@ -27,11 +27,14 @@ TITLES = {
     "dropoutnet": "DropoutNet",
     "ease": "EASE",
     "fm": "FM",
+    "fomaml": "First-order MAML",
     "freedom": "FREEDOM",
     "grcn": "GRCN",
     "itemknn": "ItemKNN",
     "lattice": "LATTICE",
     "lightgcn": "LightGCN",
+    "melu": "MeLU",
+    "melu, shuffled": "MeLU, shuffled content",
     "mgcn": "MGCN",
     "mmgcn": "MMGCN",
     "mmvae": "MM-VAE",
@@ -380,9 +383,89 @@ def over_controls(row: dict) -> list[str]:
     return [gain, "< 0.001" if row["p_holm"] < 0.001 else f"{row['p_holm']:.3f}"]
 
 
+def new_users(content: dict) -> str:
+    """People whom no model has met; chapter 25 shows parts of it."""
+    talks, clicks, play = content["interviews"], content["histories"], content["bandits"]
+    known = {name: short(figure) for name, figure in talks["references"].items()}
+    asked = [
+        [name, *(closed(talks[screen].get(name)) for screen in ("1", "12"))]
+        for name in dict.fromkeys([*talks["1"], *talks["12"]])
+    ]
+    counts = ["1", "2", "5", "10", "20"]
+    first = [[TITLES.get(n, n), *(short(r[k]) for k in counts)] for n, r in clicks["rows"].items() if "1" in r]
+    gains = [[name, *(gain(row[k]) for k in ("1", "5", "20"))] for name, row in clicks["tests"].items()]
+    regret = [
+        [n, *(f"{r[k]['mean']:.1f}" for k in ("50", "100")), gain_long(r.get("against"))]
+        for n, r in play["rows"].items()
+    ]
+    form = [[name, short(row), gain(row["gain"])] for name, row in content["demographics"].items()]
+    return f"""
+# New users
+
+The stamps with {content["people"]:,} simulated people, a quarter of them held out whole; whatever was chosen was chosen
+on others. {machine(content)}
+
+**Five questions, and five pages of twelve things.** NDCG@20 on one half of the things, questions about the other half;
+in brackets 95 % intervals. *share*: of the gap between popularity ({known["popularity"]}) and 20 clicks
+({known["20 interactions"]}); the oracle reaches {known["oracle"]}. Lists are read by ALS or by a normal distribution,
+whichever was better on validation.
+
+{table(["interviewer", "five things: NDCG@20, share", "five pages: NDCG@20, share"], asked)}
+
+**The first clicks.** NDCG@20 among all things after so many clicks, folded in.
+
+{table(["model", *counts], first)}
+
+Paired differences:
+
+{table(["", "1", "5", "20"], gains)}
+
+**Bandits.** Clicks lost after 50 and 100 visits, {play["arms"]} things, {play["people"]} people, and the difference to
+epsilon-greedy after 100.
+
+{table(["policy", "50", "100", "difference"], regret)}
+
+**From one catalogue to another.** NDCG@20 in one half of the categories (ml-100k: of the films' first genres) from
+clicks in the other half; gain over popularity there.
+
+{crossing_tables(content["transfer"])}
+
+**Age, sex and occupation.** ml-100k, NDCG@20, people held out whole; gain over popularity.
+
+{table(["", "NDCG@20", "gain"], form)}
+"""
+
+
+def closed(row: dict | None) -> str:
+    if row is None:
+        return ""
+    share = row["share"]
+    return f"{row['mean']:.3f}, {share['mean']:.0%} [{share['low']:.0%}, {share['high']:.0%}]"
+
+
+def gain_long(row: dict | None) -> str:
+    return "" if not row else f"{row['difference']:+.1f} [{row['ci_low']:+.1f}, {row['ci_high']:+.1f}]"
+
+
+def crossing_tables(found: dict) -> str:
+    settings = ("nobody knows both", "some know both")
+    parts = []
+    for name, part in found.items():
+        rows = [
+            [
+                TITLES.get(model, model),
+                *(f"{short(part[s][model])} {gain(part[s][model].get('gain'))}" for s in settings),
+            ]
+            for model in part[settings[0]]
+        ]
+        parts.append(f"{name}, {part['people']} people:\n\n" + table(["model", *settings], rows))
+    return "\n\n".join(parts)
+
+
 PAGES: dict[str, Callable[[dict], str]] = {
     "content_control": content_control,
     "cold_items": cold_items,
+    "new_users": new_users,
     "encoders": encoders,
     "accuracy_ml100k": accuracy_ml100k,
     "accuracy_baby": accuracy_baby,
