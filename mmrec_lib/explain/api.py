@@ -14,9 +14,9 @@ from .question import ask
 #: Name to module with ``obstacle(model, features)`` and ``explain(question, **options)``; "auto" takes the first
 #: that the model has.
 KINDS = {
+    "users": neighbours,  # first: exact, for the one model that asks similar users
     "history": history,
     "paths": paths,
-    "users": neighbours,
     "modalities": modalities,
     "weights": weights,
     "gradients": gradients,
