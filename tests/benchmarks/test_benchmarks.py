@@ -171,6 +171,47 @@ def test_rows_of_the_speed_table():
     assert speed.in_turn({k: lambda v=v: next(v) for k, v in counts.items()}, 3) == {"a": 2.0, "b": 9.0}
 
 
+@pytest.fixture
+def new_in_folder(tmp_path):
+    """60 users in 3 groups of 12 items; of each group items 10 and 11 are only in validation, and vectors tell it."""
+    rng, rows = np.random.default_rng(0), []
+    for user in range(60):
+        rows += [(user, 12 * (user % 3) + item, 0) for item in rng.permutation(10)[:7]]
+        rows += [(user, 12 * (user % 3) + item, 1) for item in (rows[-1][1] % 12, 10 + user // 3 % 2)]
+    rows = pd.DataFrame(rows, columns=["userID", "itemID", "x_label"])
+    rows = rows[~((rows["x_label"] == 0) & rows.duplicated(["userID", "itemID"], keep=False))]
+    (tmp_path / "tiny").mkdir()
+    rows.to_csv(tmp_path / "tiny" / "tiny.inter", sep="\t", index=False)
+    vectors = 3 * np.eye(3).repeat(12, 0) + rng.normal(size=(36, 3))
+    np.save(tmp_path / "tiny" / "image_feat.npy", vectors.astype(np.float32))
+    return tmp_path / "tiny"
+
+
+def test_new_items_are_searched_for_and_judged(run, new_in_folder, tmp_path):
+    run("tune.py", "--data", new_in_folder, "--models", "coldmap", "contentknn", "--trials", 1, "--new-items")
+    configs = [yaml.safe_load((tmp_path / "configs" / f"tiny{end}.yml").read_text()) for end in ("", "-new")]
+    assert [list(entries) for entries in configs] == [["coldmap"], ["contentknn"]]
+    best = configs[0]["coldmap"]
+    assert set(best) == {"base_params", "calibration", "l2"}
+    assert set(best["base_params"]) == {"alpha", "dim", "l2"}
+    models = ("popularity", "contentknn", "coldmap")
+    run("cold_items.py", "--data", new_in_folder, "--models", *models)
+    content = json.loads((tmp_path / "results" / "cold_items.json").read_text())
+    found = content["data"]["tiny"]
+    assert (found["part"], found["new"], list(found["models"])) == ("valid", 6, list(models))
+    for name in ("contentknn", "coldmap"):  # the vectors tell the group, noise does not
+        row = found["models"][name]
+        assert row["cold among new"]["mean"] > row["controls"][row["best_control"]] + 0.1
+        assert row["gain"]["low"] > 0
+    assert "gain" not in found["models"]["popularity"]
+    cold = [row["cold"]["mean"] for row in found["slots"]]
+    assert cold == sorted(cold)
+    assert cold[-1] > cold[0]
+    page = importlib.import_module("report").cold_items(content)
+    assert "| ColdMap |" in page
+    assert "| 4 | 5, 10, 15, 20 |" in page
+
+
 def test_content_control_trains_only_what_is_not_there(run, tmp_path, monkeypatch):
     rng = np.random.default_rng(0)
 
@@ -260,3 +301,14 @@ def test_clicks_content_and_both_on_the_stamps(run, tmp_path, monkeypatch):
     ensembles = {n: m for n, _, m in importlib.import_module("accuracy_stamps").contestants(rows, {})}
     assert len(ensembles["ensemble, clicks"].parts) == 1 + 3 + 3  # SLIM has no seed
     assert "| SLIM | clicks |" in importlib.import_module("report").accuracy_stamps(content)
+
+
+def test_page_of_new_users_is_made_of_its_results():
+    report = importlib.import_module("report")
+    results = BENCHMARKS / "results"
+    content = json.loads((results / "new_users.json").read_text())
+    text = report.new_users(content)
+    assert text.strip() == (results / "new_users.md").read_text().strip()
+    pages = content["interviews"]["12"]["adaptive: reduction"]
+    assert f"{pages['share']['low']:.0%}" in text
+    assert report.gain_long(content["bandits"]["rows"]["LinUCB, content"]["against"]) in text
