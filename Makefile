@@ -23,7 +23,7 @@ setup: $(READY)  ## make .venv (or use the active conda environment) and install
 $(READY): pyproject.toml constraints.txt tools/system_packages.sh
 	PYTHON=$(PYTHON) tools/system_packages.sh venv
 	test -n "$(CONDA)" || test -x $(BIN)/python || $(PYTHON) -m venv $(ENV)
-	$(BIN)/python -m pip install --quiet -c constraints.txt -e '.[book,encoders,dev]'
+	$(BIN)/python -m pip install --quiet -c constraints.txt -e '.[book,encoders,serve,dev]'
 	touch $@
 
 data: setup  ## obtain the data sets of the book (into datasets/.cache)

@@ -23,6 +23,7 @@ _ROOMS = (
     "newcomers",
     "plotting",
     "ranking",
+    "serving",
     "simulation",
     "training",
 )
@@ -40,6 +41,7 @@ if TYPE_CHECKING:  # for editors and type checkers; at run time the rooms load l
         newcomers,
         plotting,
         ranking,
+        serving,
         simulation,
         training,
     )

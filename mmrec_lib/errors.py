@@ -65,6 +65,14 @@ class ModelFileError(MMRecError, ValueError):
     """A saved model is damaged, incomplete, or of another version."""
 
 
+class BundleError(ModelFileError):
+    """A bundle is damaged, incomplete, or of another schema."""
+
+
+class StoreError(MMRecError, OSError):
+    """Events could not be kept or read."""
+
+
 class TrainingError(MMRecError, ArithmeticError):
     """Training went wrong: the loss is no longer finite."""
 

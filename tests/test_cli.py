@@ -123,3 +123,106 @@ def test_installed_as_a_command():
         [sys.executable, "-m", "mmrec_lib.cli", "--version"], capture_output=True, text=True, check=True
     )
     assert done.stdout.strip() == f"mmrec {mm.__version__}"
+
+
+# -- projects ------------------------------------------------------------------------------------------------------
+@pytest.fixture
+def project(tmp_path, monkeypatch):
+    """Thirty people of two kinds, twelve things; words alone."""
+    monkeypatch.setenv("MMREC_CACHE", str(tmp_path / "cache"))
+    folder = tmp_path / "project"
+    folder.mkdir()
+    rng = np.random.default_rng(0)
+    pairs = [(u, i) for u in range(30) for i in rng.choice(np.arange(u % 2, 12, 2), 5, replace=False)]
+    lines = [f"p{u},t{i}" for u, i in pairs]
+    (folder / "interactions.csv").write_text("\n".join(["user,item", *lines]) + "\n")
+    kinds = ["cup", "hat"]
+    titles = [f"t{i},{kinds[i % 2]} number {i}" for i in range(12)]
+    (folder / "items.csv").write_text("\n".join(["item,title", *titles]) + "\n")
+    (folder / "mmrec.yml").write_text("encoders: {text: tfidf}\nmodel: {name: ease, l2: 1}\nk: 3\n")
+    return folder
+
+
+def test_train_recommend_and_doctor(project, capsys):
+    assert cli.main(["doctor", str(project)]) == 0
+    assert "is not there yet" in capsys.readouterr().out
+    assert cli.main(["train", str(project), "--compare", "popularity", "random"]) == 0
+    said = capsys.readouterr().out
+    assert "written to" in said
+    table = [line.split() for line in said.splitlines()]
+    scores = {row[0]: float(row[2]) for row in table if row and row[0] in ("ease", "popularity", "random")}
+    assert scores["ease"] > scores["popularity"] > 0
+    bundle = mm.serving.load_bundle(project / "bundle")
+    assert bundle.model.get_params() == {"l2": 1}
+    assert bundle.model.seen_.nnz == 150  # learned from everything
+    assert cli.main(["recommend", str(project), "--like", "t0", "t2", "-k", "3", "--why"]) == 0
+    said = capsys.readouterr().out
+    assert said.count("cup number") >= 3
+    assert "which you liked" in said
+    assert cli.main(["recommend", str(project), "p4", "-k", "2"]) == 0
+    assert "for p4 (model)" in capsys.readouterr().out
+    assert cli.main(["doctor", str(project)]) == 0
+    assert "all is well" in capsys.readouterr().out
+    (project / "bundle" / "items.parquet").write_bytes(b"x")
+    assert cli.main(["doctor", str(project)]) == 1
+    assert "items.parquet" in capsys.readouterr().out
+
+
+def test_evaluate_writes_nothing_and_takes_options(project, capsys):
+    before = sorted(p.name for p in project.iterdir())
+    arguments = ["evaluate", str(project / "mmrec.yml"), "--model", "als", "--set", "dim=4", "--set", "l2=2.0"]
+    assert cli.main(arguments) == 0
+    assert capsys.readouterr().out.splitlines()[1].startswith("als ")
+    assert sorted(p.name for p in project.iterdir()) == before
+
+
+def test_search_is_on_the_validation_part(project, capsys):
+    with open(project / "mmrec.yml", "a") as file:
+        file.write("search: {l2: [log, 0.1, 100]}\ntrials: 3\n")
+    assert cli.main(["train", str(project)]) == 0
+    assert 0.1 <= mm.serving.load_bundle(project / "bundle").model.l2 <= 100
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("trails: 3", "Did you mean 'trials'"),
+        ("model: ease", "give name"),
+        ("model: {l2: 3}", "model has no name"),
+        ("k: many", "a whole number"),
+        ("- a list", "expected entries"),
+        ("a: [", "cannot be read"),
+    ],
+)
+def test_mistakes_in_the_configuration(project, capsys, text, words):
+    (project / "mmrec.yml").write_text(text)
+    assert cli.main(["evaluate", str(project)]) == 1
+    said = capsys.readouterr().err
+    assert "mmrec.yml" in said
+    assert words in said
+
+
+def test_other_mistakes(project, tmp_path, capsys):
+    for arguments, words in (
+        (["train", str(tmp_path / "nowhere")], "no such file"),
+        (["train", str(project), "--set", "l2"], "NAME=VALUE"),
+        (["train", str(project), "--model", "esae"], "Did you mean 'ease'"),
+        (["recommend", str(project)], "no bundle"),
+        (["init", str(project)], "not empty"),
+        (["serve", str(project)], "no bundle"),
+    ):
+        assert cli.main(arguments) == 1, arguments
+        assert words in capsys.readouterr().err
+
+
+def test_init_writes_what_train_reads(tmp_path):
+    folder = tmp_path / "example"
+    assert cli.main(["init", str(folder), "--items", "30", "--users", "60"]) == 0
+    data = mm.datasets.load_folder(folder)
+    assert data.n_items == 30
+    assert data.media.mask("image").all()
+    assert len(data.interactions) > 30
+    from mmrec_lib.cli import project
+
+    assert project.read(folder).model["name"] == "sideease"
+    assert [p.name for p in tmp_path.iterdir()] == ["example"]

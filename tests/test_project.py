@@ -34,7 +34,7 @@ def bounds(requirements) -> dict[str, str]:
 
 def test_environment_says_the_same_as_pyproject(project):
     extras = project["optional-dependencies"]
-    wanted = bounds([*project["dependencies"], *extras["book"], *extras["encoders"], *extras["dev"]])
+    wanted = bounds([*project["dependencies"], *extras["book"], *extras["encoders"], *extras["serve"], *extras["dev"]])
     environment = yaml.safe_load((ROOT / "environment.yml").read_text(encoding="utf-8"))["dependencies"]
     assert bounds(environment[-1]["pip"]) == wanted
     assert f"python{project['requires-python']}" in environment

@@ -119,6 +119,10 @@ class TransformerText(Encoder):
                 batches.append([row])
         return batches
 
+    def padded(self, texts: list[str]):
+        """Token ids of texts, int64 ``(n, tokens)`` padded on the right, and the mask of the real ones; tensors."""
+        return _padded(self._ids(texts), self._padding())
+
     # -- vectors ---------------------------------------------------------------------------------------------------
     def _open(self, item: str) -> str:
         if not isinstance(item, str):
@@ -134,7 +138,7 @@ class TransformerText(Encoder):
         return load_pretrained(_transformers().AutoModel, self._source())
 
     def _encode(self, batch: list[str], device) -> np.ndarray:
-        ids, mask = _padded(self._ids(batch), self._padding())
+        ids, mask = self.padded(batch)
         network = self._network_on(device)
         with computing(self.precision, device):
             vectors = self._vectors(network, ids.to(device), mask.to(device)).float()

@@ -1,0 +1,216 @@
+"""The engine: lists for everybody, whatever has happened since."""
+
+import numpy as np
+import pytest
+
+import mmrec_lib as mm
+from mmrec_lib.errors import DataError, FeatureError, ParameterError, StoreError, UnknownItemError
+from mmrec_lib.serving import Engine, Event, NewItems, SQLiteStore
+
+
+def ids(answer):
+    return [hit.item for hit in answer.items]
+
+
+def kinds(answer):
+    return {hit.title.split()[0] for hit in answer.items}
+
+
+def test_a_known_user_gets_what_the_model_says(engine, bundle):
+    answer = engine.recommend("u4", 5)
+    expected = bundle.model.recommend([4], 5)
+    assert ids(answer) == [f"i{i}" for i in expected["item"]]
+    np.testing.assert_allclose([hit.score for hit in answer.items], expected["score"], rtol=1e-6)
+    assert (answer.how, answer.fallback, answer.items[0].rank) == ("model", False, 1)
+
+
+def test_an_unknown_user_gets_what_is_popular_until_something_happens(engine, bundle):
+    answer = engine.recommend("guest", 4)
+    assert answer.how == "popularity"
+    assert ids(answer) == [f"i{i}" for i in np.argsort(-bundle.model.popularity_, kind="stable")[:4]]
+    engine.feedback([Event("guest", "i1", "like"), Event("guest", "i4", "like")])
+    answer = engine.recommend("guest", 4)
+    assert answer.how == "history"
+    assert kinds(answer) == {"green"}
+    assert not {"i1", "i4"} & set(ids(answer))
+
+
+def test_events_change_the_list_of_a_known_user(engine):
+    before = ids(engine.recommend("u4", 10))
+    engine.feedback([Event("u4", before[0], "hide"), Event("u4", "i2", "click")])
+    after = ids(engine.recommend("u4", 10))
+    assert before[0] not in after
+    assert "i2" not in after
+    assert before[0] in ids(engine.recommend("u4", 24, exclude_seen=False))
+
+
+def test_an_impression_is_no_wish(engine):
+    before = engine.recommend("guest", 5)
+    engine.feedback([Event("guest", before.items[0].item, "impression")])
+    assert ids(engine.recommend("guest", 5)) == ids(before)
+
+
+def test_a_history_alone(engine, bundle):
+    answer = engine.recommend(k=3, history=["i2", "i5"])
+    expected = bundle.model.recommend_for([2, 5], 3)
+    assert ids(answer) == [f"i{i}" for i in expected["item"]]
+
+
+def test_filters(engine):
+    assert kinds(engine.recommend("u4", 24, where={"kind": "blue"})) == {"blue"}
+    assert kinds(engine.recommend("u4", 24, where={"kind": ["blue", "red"]}, exclude_seen=False)) == {"blue", "red"}
+    assert not engine.recommend("u4", 5, where={"kind": "pink"}).items
+    assert "i7" not in ids(engine.recommend("u4", 24, exclude=["i7", "no such thing"], exclude_seen=False))
+    with pytest.raises(ParameterError, match="'colour'; items have title, kind"):
+        engine.recommend("u4", 5, where={"colour": "red"})
+
+
+def test_diversity_brings_other_kinds_and_keeps_the_first(engine):
+    plain, varied = engine.recommend("u4", 4), engine.recommend("u4", 4, diversity=0.7)
+    assert varied.items[0].item == plain.items[0].item
+    assert len(kinds(varied)) > len(kinds(plain))
+    assert ids(engine.recommend("u4", 4, diversity=1e-9)) == ids(plain)
+
+
+def test_a_model_that_fails_leaves_people_with_a_list(bundle, monkeypatch):
+    engine = Engine(bundle)
+    monkeypatch.setattr(bundle.model, "score", lambda users: 1 / 0)
+    answer = engine.recommend("u4", 3)
+    assert answer.fallback
+    assert answer.how == "popularity"
+    assert len(answer.items) == 3
+    assert "ZeroDivisionError" in answer.notes[0]
+    monkeypatch.setattr(bundle.model, "score", lambda users: np.full((1, 24), np.nan, np.float32))
+    assert engine.recommend("u4", 3).fallback
+
+
+def test_a_store_that_fails_leaves_people_with_a_list(bundle):
+    class Broken(SQLiteStore):
+        def of_user(self, user, limit=1000):
+            raise StoreError("gone")
+
+    answer = Engine(bundle, Broken(":memory:")).recommend("u4", 3)
+    assert len(answer.items) == 3
+    assert "since training" in answer.notes[0]
+
+
+def test_similar_things(engine):
+    assert kinds(engine.similar("i3", 5)) == {"red"}
+    assert "i3" not in ids(engine.similar("i3", 23))
+    with pytest.raises(UnknownItemError, match="'i99'"):
+        engine.similar("i99")
+
+
+def test_search_by_words_and_by_picture(engine, shop):
+    assert kinds(engine.search("green", k=8)) == {"green"}
+    assert ids(engine.search(shop.media["image"][6], "image", k=1)) == ["i6"]
+    with pytest.raises(ParameterError, match="no encoder of 'audio'"):
+        engine.search("x.wav", "audio")
+
+
+def test_a_new_thing_is_recommended_at_once_and_after_a_restart(bundle, shop, tmp_path):
+    store = SQLiteStore(tmp_path / "events.sqlite")
+    engine = Engine(bundle, store)
+    near = engine.add_item("fresh", {"title": "green fresh", "kind": "green"},
+                           {"text": "a green thing", "image": shop.media["image"][4]})  # fmt: skip
+    assert len(near) == 20
+    assert near[0] in {f"i{i}" for i in range(1, 24, 3)}
+    for current in (engine, Engine(bundle, store)):
+        assert "fresh" in ids(current.recommend("u4", 24))
+        hit = next(h for h in current.recommend("u4", 24).items if h.item == "fresh")
+        assert hit.new
+        assert hit.title == "green fresh"
+        assert current.recommend("u4", 8, where={"kind": "green"}).items
+        assert "fresh" in ids(current.recommend("u4", 24, where={"kind": "green"}))
+        assert "fresh" in ids(current.search("green", k=9))
+        assert "fresh" in ids(current.similar("i4", 10))
+    engine.feedback([Event("guest", "fresh", "like")])
+    assert kinds(engine.recommend("guest", 3)) == {"green"}
+    assert engine.explain("guest", "i4")["reasons"][0]["item"] == "fresh"
+
+
+def test_a_new_things_score_is_the_mean_of_its_neighbours():
+    features = mm.data.Features({"v": np.array([[1.0, 0], [0.9, 0.1], [0, 1], [0.1, 0.9]])})
+    new = NewItems(features, k=2)
+    new.add({"v": np.array([1.0, 0.0])})
+    assert sorted(new.neighbours(0)) == [0, 1]
+    scores = np.array([[4.0, 2, 100, 100]])
+    assert 2 < new.score(scores)[0, 0] < 4
+    np.testing.assert_allclose(new._weights.sum(axis=1), 1, rtol=1e-6)
+
+
+def test_things_that_cannot_be_added(engine):
+    with pytest.raises(DataError, match="'i3' is there already"):
+        engine.add_item("i3", media={"text": "again"})
+    with pytest.raises(FeatureError, match="without any vector"):
+        engine.add_item("empty")
+    with pytest.raises(FeatureError, match="finite"):
+        engine.add_item("odd", vectors={"text": np.ones(3)})
+    assert "odd" not in engine.item_codes
+    assert len(engine.recommend("u4", 24, exclude_seen=False).items) == 24
+
+
+def test_a_thing_that_cannot_be_kept_is_not_there(bundle, monkeypatch):
+    engine = Engine(bundle)
+
+    def refuse(*args):
+        raise StoreError("the disk is full")
+
+    monkeypatch.setattr(engine.store, "add_item", refuse)
+    with pytest.raises(StoreError):
+        engine.add_item("fresh", {}, {"text": "a green thing"})
+    assert "fresh" not in engine.item_codes
+    assert len(engine.new) == 0
+    assert len(engine.recommend("u4", 30, exclude_seen=False).items) == 24
+
+
+def test_events_about_unknown_things(engine):
+    with pytest.raises(UnknownItemError):
+        engine.feedback([Event("guest", "i1"), Event("guest", "i99")])
+    assert engine.store.of_user("guest").empty
+
+
+def test_explanations(engine):
+    top = engine.recommend("u4", 1).items[0]
+    told = engine.explain("u4", top.item)
+    assert told["how"] == "history"
+    assert top.title in told["sentence"]
+    assert all(reason["item"].startswith("i") for reason in told["reasons"])
+    assert engine.explain("u4", top.item, "zh")["sentence"] != told["sentence"]
+    assert "most people" in engine.explain("stranger", "i3")["sentence"]
+
+
+def test_a_model_without_histories_still_knows_its_users(shop, bundle):
+    model = mm.models.create("random").fit(shop.interactions)
+    engine = Engine(mm.serving.Bundle.of(model, shop))
+    engine.feedback([Event("u4", "i0", "like"), Event("guest", "i0", "like")])
+    assert engine.recommend("u4", 3).how == "model"
+    assert engine.recommend("guest", 3).how == "popularity"
+    with pytest.raises(ParameterError, match="no features"):
+        engine.add_item("fresh", {}, {"text": "x"})
+
+
+def test_a_thing_that_comes_while_a_list_is_made(bundle, monkeypatch, caplog):
+    store = SQLiteStore(":memory:")
+    engine = Engine(bundle, store)
+    vectors = {name: bundle.features[name][1] for name in bundle.features}
+    honest = engine._scores
+
+    def slow(*args):
+        engine.add_item("late", {"kind": "green"}, vectors=vectors)
+        return honest(*args)
+
+    monkeypatch.setattr(engine, "_scores", slow)
+    hits = engine.recommend("u4", 30, where={"kind": ["green", "blue"]}).items
+    assert hits
+    assert "late" not in [hit.item for hit in hits]  # it had not been there when the filter looked
+    monkeypatch.undo()
+    assert "late" in [hit.item for hit in engine.recommend("u4", 30, where={"kind": "green"}).items]
+    other = Engine(bundle)  # an engine that had been made before
+    other.store = store
+    other.catch_up()
+    assert other.code("late") == 24
+    store.add_item("old", {}, {"image": np.ones(3)}, {})  # vectors of another encoder
+    other.catch_up()
+    assert "old" not in other.item_codes
+    assert "'old' is left out" in caplog.text
