@@ -4,22 +4,23 @@ from __future__ import annotations
 
 import importlib
 
-from .bundle import Bundle, load_bundle
-from .engine import Answer, Engine, Hit
-from .events import Event, EventStore, SQLiteStore
-from .export import ONNXText, export_text_encoder
-from .index import Index, create_index, load_index
-from .monitoring import ListMonitor, canary, drift, population_stability, shadow
-from .newitems import NewItems
+# Name to module; modules load when they are first used, so that one who only keeps events waits for nothing else.
+_WHERE = {
+    "Answer": "engine", "Bundle": "bundle", "Engine": "engine", "Event": "events", "EventStore": "events",
+    "Hit": "engine", "Index": "index", "ListMonitor": "monitoring", "NewItems": "newitems", "ONNXText": "export",
+    "SQLiteStore": "events", "Settings": "app", "canary": "monitoring", "create_app": "app", "create_index": "index",
+    "drift": "monitoring", "export_text_encoder": "export", "load_bundle": "bundle", "load_index": "index",
+    "population_stability": "monitoring", "shadow": "monitoring",
+}  # fmt: skip
 
-__all__ = [
-    "Answer", "Bundle", "Engine", "Event", "EventStore", "Hit", "Index", "ListMonitor", "NewItems", "ONNXText",
-    "SQLiteStore", "canary", "create_app", "create_index", "drift", "export_text_encoder", "load_bundle", "load_index",
-    "population_stability", "shadow",
-]  # fmt: skip
+__all__ = sorted(_WHERE)
 
 
 def __getattr__(name: str):
-    if name in ("create_app", "Settings"):  # only the service needs FastAPI
-        return getattr(importlib.import_module(f"{__name__}.app"), name)
+    if name in _WHERE:
+        return getattr(importlib.import_module(f"{__name__}.{_WHERE[name]}"), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}; it has {', '.join(__all__)}")
+
+
+def __dir__() -> list[str]:
+    return __all__
