@@ -300,6 +300,12 @@ def rerank(
     return source.lists(score, users, how, k, trade_off)
 
 
+def check_model(name: str, model) -> None:
+    """Raise :class:`ParameterError` where the argument ``name`` has no ``score(users)``."""
+    if not callable(getattr(model, "score", None)):
+        raise ParameterError(f"{name} is a {type(model).__name__}; expected an object with score(users)")
+
+
 class Reranked:
     """A recommender whose lists are those of :func:`rerank`, for :func:`~mmrec_lib.evaluation.evaluate` to judge.
 
@@ -320,8 +326,7 @@ class Reranked:
         exclude: Interactions | None = None,
         device="auto",
     ) -> None:
-        if not callable(getattr(model, "score", None)):
-            raise ParameterError(f"model is a {type(model).__name__}; expected an object with score(users)")
+        check_model("model", model)
         _check([], how, k, candidates, trade_off, train)
         self.model, self.how, self.k, self.candidates, self.trade_off = model, how, k, candidates, trade_off
         self.features, self.groups, self.train, self.exclude, self.device = features, groups, train, exclude, device

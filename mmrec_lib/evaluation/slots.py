@@ -10,7 +10,7 @@ from .. import ranking
 from ..data import Interactions
 from ..errors import ParameterError
 from .ranked import competing
-from .reranking import as_scores, check_users, masked_pairs, score_function
+from .reranking import as_scores, check_model, check_users, masked_pairs, score_function
 
 
 def reserve(
@@ -94,10 +94,8 @@ class Reserved:
         exclude: Interactions | None = None,
         by=None,
     ) -> None:
-        if not callable(getattr(model, "score", None)):
-            raise ParameterError(f"model is a {type(model).__name__}; expected an object with score(users)")
-        if by is not None and not callable(getattr(by, "score", None)):
-            raise ParameterError(f"by is a {type(by).__name__}; expected an object with score(users)")
+        check_model("model", model)
+        check_model("by", model if by is None else by)
         _check_places(places, k)
         self.model, self.items, self.places, self.k = model, items, places, k
         self.train, self.exclude, self.by = train, exclude, by
