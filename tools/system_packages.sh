@@ -1,6 +1,6 @@
 #!/bin/bash
 # What pip cannot bring. Usage: system_packages.sh venv|checks
-#   venv    Python's venv module
+#   venv    Python's venv module, the OpenMP library that boosted trees load
 #   checks  a browser for the checks of the built book, a font with Chinese characters
 # Installed with apt where that is possible without a question; otherwise a sentence says what to install.
 set -euo pipefail
@@ -9,6 +9,7 @@ missing=()
 case $1 in
 venv)
     [ -n "${CONDA_DEFAULT_ENV:-}" ] || "${PYTHON:-python3}" -c 'import ensurepip, venv' 2>/dev/null || missing+=(python3-venv)
+    [ "$(uname)" != Linux ] || PATH=$PATH:/sbin ldconfig -p | grep -q 'libgomp\.so\.1' || missing+=(libgomp1)
     ;;
 checks)
     for browser in chromium chromium-browser google-chrome none; do command -v "$browser" >/dev/null && break; done
