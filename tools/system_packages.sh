@@ -9,7 +9,7 @@ missing=()
 case $1 in
 venv)
     [ -n "${CONDA_DEFAULT_ENV:-}" ] || "${PYTHON:-python3}" -c 'import ensurepip, venv' 2>/dev/null || missing+=(python3-venv)
-    [ "$(uname)" != Linux ] || PATH=$PATH:/sbin ldconfig -p | grep -q 'libgomp\.so\.1' || missing+=(libgomp1)
+    [ "$(uname)" != Linux ] || PATH=$PATH:/sbin ldconfig -p | grep 'libgomp\.so\.1' >/dev/null || missing+=(libgomp1)
     ;;
 checks)
     for browser in chromium chromium-browser google-chrome none; do command -v "$browser" >/dev/null && break; done
