@@ -11,7 +11,7 @@ from scipy import sparse
 from tqdm import tqdm
 
 from .. import ranking
-from ..checks import above, at_least
+from ..checks import above, at_least, whole
 from ..data import Interactions
 from .base import Recommender
 
@@ -80,6 +80,37 @@ class ALS(Recommender):
         For people who came after training; ``vectors @ model.item_factors_.T`` are their scores.
         """
         return self._solve(histories, self.item_factors_, self._penalty(histories, self.n_users_))
+
+    def partial_fit(self, new: Interactions, sweeps: int = 1) -> ALS:
+        """Take new interactions in without learning everything again, and return self.
+
+        Only rows that met something new are solved anew: users, items, ..., users, each exactly, given all others as
+        they are (fold-in of both sides; compare Rendle and Schmidt-Thieme, 2008, and He et al., 2016). All other
+        vectors stay what they were, to the bit; what was seen and the popularity are brought up to date.
+
+        Parameters
+        ----------
+        new : Interactions
+            Over the codes of training; higher codes are new users and items and get rows. Pairs that are known
+            already change nothing.
+        sweeps : int, default 1
+            How often users and then items are solved, before the users' last time.
+
+        Raises
+        ------
+        NotFittedError, ParameterError
+        """
+        whole("sweeps", sweeps)
+        users, items = take_in(self, new)
+        self.user_factors_ = with_rows(self.user_factors_, self.n_users_)
+        self.item_factors_ = with_rows(self.item_factors_, self.n_items_)
+        by_user, by_item = self.seen_[users], self.seen_.T.tocsr()[items]
+        for _ in range(sweeps):
+            self.user_factors_[users] = self.fold_in(by_user)
+            penalty = self._penalty(by_item, self.n_items_)
+            self.item_factors_[items] = self._solve(by_item, self.user_factors_, penalty)
+        self.user_factors_[users] = self.fold_in(by_user)
+        return self
 
     def _penalty(self, x: sparse.csr_matrix, n_rows: int) -> np.ndarray:
         """``l2 w`` of each row of ``x``; the mean is that of training, of ``n_rows`` rows."""
@@ -185,6 +216,36 @@ class BiasedMF(Recommender):
         u, i = pairs.user, pairs.item
         products = np.einsum("nd,nd->n", self.user_factors_[u], self.item_factors_[i])
         return np.clip(self.mean_ + self.user_biases_[u] + self.item_biases_[i] + products, *self.scale_)
+
+
+# -- new interactions for a fitted model ----------------------------------------------------------------------------
+
+
+def take_in(model: Recommender, new: Interactions) -> tuple[np.ndarray, np.ndarray]:
+    """Bring what a fitted model has seen up to date: ``n_users_``, ``n_items_``, ``seen_``, ``popularity_``.
+
+    Returns the codes of the users and of the items with a pair that was not there, each once and sorted. Raises
+    :class:`NotFittedError`.
+    """
+    model._check_users([])  # fitted?
+    shape = max(model.n_users_, new.n_users), max(model.n_items_, new.n_items)
+    old = model.seen_
+    starts = np.pad(old.indptr, (0, shape[0] - model.n_users_), mode="edge")  # new users met nothing so far
+    old = sparse.csr_matrix((old.data, old.indices, starts), shape)
+    given = Interactions(new.user, new.item, n_users=shape[0], n_items=shape[1]).to_csr()
+    fresh = (given - given.multiply(old)).tocsr()
+    fresh.eliminate_zeros()
+    seen = (old + fresh).tocsr()
+    seen.sort_indices()
+    model.n_users_, model.n_items_ = shape
+    model.seen_ = seen
+    model.popularity_ = np.bincount(seen.indices, minlength=shape[1]).astype(np.float32)
+    return np.flatnonzero(np.diff(fresh.indptr)), np.unique(fresh.indices)
+
+
+def with_rows(vectors: np.ndarray, n: int) -> np.ndarray:
+    """A copy with ``n`` rows, the added ones zero: who reads the old array meanwhile is not disturbed."""
+    return np.concatenate([vectors, np.zeros((n - len(vectors), vectors.shape[1]), vectors.dtype)])
 
 
 # -- least squares for many rows at once ---------------------------------------------------------------------------

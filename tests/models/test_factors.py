@@ -176,3 +176,92 @@ def test_predict_errors(planted):
 def test_bad_parameters(name, params):
     with pytest.raises(ParameterError, match=next(iter(params))):
         mm.models.create(name, **params)
+
+
+# -- partial_fit -----------------------------------------------------------------------------------------------------
+def more(blocks, users, items):
+    return mm.data.Interactions(users, items, n_users=max(max(users) + 1, blocks.n_users), n_items=max(items) + 1)
+
+
+@pytest.fixture
+def later(blocks):
+    """User 3 meets item 12, and a newcomer (60) meets item 2 and a new item (30)."""
+    return more(blocks, [3, 60, 60], [12, 2, 30])
+
+
+def test_als_partial_fit_solves_what_was_touched_and_nothing_else(blocks, later):
+    model = mm.models.create("als", dim=4, alpha=4, l2=2, nu=0.5).fit(blocks)
+    p, q = model.user_factors_, model.item_factors_
+    assert model.partial_fit(later) is model
+    assert model.seen_.shape == (61, 31)
+    assert model.popularity_.tolist() == model.seen_.toarray().sum(0).tolist()
+    assert model.seen_[[60]].indices.tolist() == [2, 30]
+    others, other_items = np.delete(np.arange(60), 3), np.setdiff1d(np.arange(30), [2, 12])
+    np.testing.assert_array_equal(model.user_factors_[others], p[others])
+    np.testing.assert_array_equal(model.item_factors_[other_items], q[other_items])
+    # the touched users stand at the minimum of the loss, given all items: its gradient there is zero
+    x = model.seen_.toarray().astype(float)
+    error = (1 + 4 * x) * (model.user_factors_ @ model.item_factors_.T - x)
+    weight = ((1 + 4 * x).sum(1) / (1 + 4 * x).sum(1).mean()) ** 0.5
+    gradient = error @ model.item_factors_ + 2 * weight[:, None] * model.user_factors_
+    np.testing.assert_allclose(gradient[[3, 60]], 0, atol=1e-4)
+
+
+def test_als_partial_fit_by_hand():
+    # one user, one item, one dimension: each half step solves x = 4 y / (4 y^2 + 1), as in test_als_by_hand
+    def half(y):
+        return 4 * y / (4 * y**2 + 1)
+
+    model = mm.models.create("als", dim=1, alpha=3, l2=1, iterations=100).fit(mm.data.Interactions([0], [0]))
+    q = float(model.item_factors_[0, 0])
+    model.partial_fit(mm.data.Interactions([1], [0]))  # a second user with the same item
+    p0, p1 = q, half(q)  # the first user is not touched
+    item = 4 * (p0 + p1) / (4 * (p0**2 + p1**2) + 1)  # the item is: both like it
+    np.testing.assert_allclose(model.item_factors_.ravel(), [item], rtol=1e-5)
+    np.testing.assert_allclose(model.user_factors_.ravel(), [p0, half(item)], rtol=1e-5)
+
+
+def test_als_partial_fit_comes_near_to_learning_anew(blocks, later):
+    everything = mm.data.Interactions(
+        np.concatenate([blocks.user, later.user]), np.concatenate([blocks.item, later.item]), n_users=61, n_items=31
+    )
+    params = {"dim": 4, "alpha": 4, "l2": 2, "iterations": 50}
+    anew = mm.models.create("als", **params).fit(everything)
+    before = mm.models.create("als", **params).fit(blocks)
+    after = mm.models.create("als", **params).fit(blocks).partial_fit(later, sweeps=5)
+    old = np.pad(before.score([3])[0], (0, 1))
+    assert np.abs(after.score([3, 60]) - anew.score([3, 60])).max() < 0.05
+    assert np.abs(old - anew.score([3])[0]).max() > 0.2
+
+
+def test_als_partial_fit_with_nothing_new_changes_nothing(blocks):
+    model = mm.models.create("als", dim=4).fit(blocks)
+    scores = model.score(np.arange(60))
+    model.partial_fit(mm.data.Interactions(blocks.user[:5], blocks.item[:5]))
+    model.partial_fit(mm.data.Interactions([], []))
+    np.testing.assert_array_equal(model.score(np.arange(60)), scores)
+    assert model.seen_.nnz == blocks.to_csr().nnz
+
+
+@pytest.mark.parametrize("name", ["als", "bpr"])
+def test_partial_fit_twice_saved_and_loaded(blocks, later, tmp_path, name):
+    params = {"dim": 4} | ({"epochs": 5} if name == "bpr" else {})
+    one, two = (mm.models.create(name, **params).fit(blocks).partial_fit(later) for _ in range(2))
+    np.testing.assert_array_equal(one.score(np.arange(61)), two.score(np.arange(61)))
+    one.save(tmp_path / "model")
+    loaded = mm.models.load(tmp_path / "model")
+    np.testing.assert_array_equal(loaded.score([3, 60]), one.score([3, 60]))
+    again = more(blocks, [61], [5])
+    np.testing.assert_array_equal(loaded.partial_fit(again).score([61]), one.partial_fit(again).score([61]))
+    assert 30 not in one.recommend([60], 31)["item"].tolist()
+
+
+@pytest.mark.parametrize("name", ["als", "bpr"])
+def test_partial_fit_errors(blocks, name):
+    model = mm.models.create(name, dim=2)
+    with pytest.raises(NotFittedError):
+        model.partial_fit(blocks)
+    model.fit(blocks)
+    with pytest.raises(ParameterError, match="sweeps" if name == "als" else "epochs"):
+        model.partial_fit(blocks, 0)
+    assert model.seen_.nnz == blocks.to_csr().nnz
