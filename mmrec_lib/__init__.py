@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 __version__ = "0.4.0"
 
 _ROOMS = (
+    "coursework",
     "data",
     "datasets",
     "encoders",
@@ -30,6 +31,7 @@ _ROOMS = (
 
 if TYPE_CHECKING:  # for editors and type checkers; at run time the rooms load lazily
     from . import (
+        coursework,
         data,
         datasets,
         encoders,
