@@ -24,7 +24,7 @@ from .probing import linear_probe, neighbour_accuracy
 from .ranked import evaluate
 from .rated import evaluate_ratings
 from .report import Report
-from .reranking import Reranked, frontier, rerank
+from .reranking import Reranked, diversify, frontier, rerank
 from .retrieval import retrieval_metrics
 from .significance import compare, compare_all, holm
 from .slots import Reserved, reserve
@@ -50,6 +50,7 @@ __all__ = [
     "content_controls",
     "control_features",
     "cross_fitted_rewards",
+    "diversify",
     "evaluate",
     "evaluate_ratings",
     "experiment_power",

@@ -300,6 +300,42 @@ def rerank(
     return source.lists(score, users, how, k, trade_off)
 
 
+def diversify(scores: np.ndarray, vectors: np.ndarray, k: int, how: str = "mmr", trade_off: float = 0.3) -> np.ndarray:
+    """One list from candidates that are there already, with what :func:`rerank` does for many users of a model.
+
+    Parameters
+    ----------
+    scores : float (n,)
+        Finite, of the candidates.
+    vectors : float (n, dim)
+        Unit vectors of the candidates.
+    k
+        Length of the list; shorter where there are fewer candidates.
+    how
+        ``"mmr"`` or ``"dpp"``.
+    trade_off
+        As in :func:`rerank`.
+
+    Returns
+    -------
+    int64 array
+        Places among the candidates, best first.
+
+    Examples
+    --------
+    >>> diversify(np.array([0.9, 0.8, 0.5]), np.array([[1, 0], [1, 0], [0, 1]]), k=2, trade_off=0.7)
+    array([0, 2])
+    """
+    checks.one_of("how", how, [name for name, method in METHODS.items() if method.needs == "features"])
+    checks.between("trade_off", trade_off, 0, 1)
+    scores, vectors = np.asarray(scores), np.asarray(vectors)
+    if scores.ndim != 1 or vectors.shape[:1] != scores.shape or not np.isfinite(scores).all():
+        raise DataError(f"scores {scores.shape} and vectors {vectors.shape}: give finite scores (n,), vectors (n, dim)")
+    order = np.argsort(-scores, kind="stable")[None]
+    chosen = _choose(how, _Knowledge(vectors=vectors), order, scores[order], ranking.check_k(k), trade_off)[0]
+    return chosen[chosen >= 0]
+
+
 def check_model(name: str, model) -> None:
     """Raise :class:`ParameterError` where the argument ``name`` has no ``score(users)``."""
     if not callable(getattr(model, "score", None)):

@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import importlib
 
-# Name to module; modules load when they are first used, so that one who only keeps events waits for nothing else.
-_WHERE = {
-    "Answer": "engine", "Bundle": "bundle", "Engine": "engine", "Event": "events", "EventStore": "events",
-    "Hit": "engine", "Index": "index", "ListMonitor": "monitoring", "NewItems": "newitems", "ONNXText": "export",
-    "SQLiteStore": "events", "Settings": "app", "canary": "monitoring", "create_app": "app", "create_index": "index",
-    "drift": "monitoring", "export_text_encoder": "export", "load_bundle": "bundle", "load_index": "index",
-    "population_stability": "monitoring", "shadow": "monitoring",
-}  # fmt: skip
+# Module to names; modules load when they are first used, so that one who only keeps events waits for nothing else.
+_NAMES = {
+    "app": ["Settings", "create_app"],
+    "bundle": ["Bundle", "load_bundle"],
+    "engine": ["Answer", "Engine", "Hit"],
+    "events": ["Added", "Event", "EventStore", "SQLiteStore"],
+    "export": ["ONNXText", "export_text_encoder"],
+    "index": ["Index", "create_index", "load_index"],
+    "monitoring": ["ListMonitor", "canary", "drift", "population_stability", "shadow"],
+    "newitems": ["NewItems"],
+}
+_WHERE = {name: module for module, names in _NAMES.items() for name in names}
 
 __all__ = sorted(_WHERE)
 

@@ -46,7 +46,7 @@ class Bundle:
     media : Media
         Texts, and paths of files; of a loaded bundle, small pictures inside its folder.
     index : Index, optional
-        Over item vectors, for those who retrieve before they rank; :class:`Engine` scores all items.
+        Over the vectors of the model's items: :class:`Engine` then scores what it finds, in place of all items.
     report : DataFrame, optional
         Summary of an evaluation: metric to mean and interval.
     info : dict

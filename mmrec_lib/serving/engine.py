@@ -16,8 +16,10 @@ from scipy import sparse
 from .. import explain, ranking
 from ..checks import between
 from ..errors import DataError, FeatureError, MMRecError, ParameterError, UnknownItemError
+from ..evaluation import diversify
 from .bundle import Bundle
-from .events import LIKING, Event, EventStore, SQLiteStore
+from .events import LIKING, Added, Event, EventStore, SQLiteStore
+from .lookup import Lookup
 from .newitems import NewItems
 
 log = logging.getLogger("mmrec.serving")
@@ -59,9 +61,13 @@ class Engine:
     store : EventStore, optional
         Default: one in memory, which forgets.
     candidates : int, default 200
-        How many of the best by score compete for a list with ``diversity``.
+        How many of the best by score compete for a list with ``diversity``, and at least so many an index looks up.
 
-    All items are scored; an index of the bundle is carried along for those who retrieve before they rank.
+    Attributes
+    ----------
+    lookup : Lookup or None
+        Where the bundle's index holds the vectors of the model's items, and the model's scores are products of
+        vectors, only what the index finds is scored; else all items are.
     """
 
     def __init__(self, bundle: Bundle, store: EventStore | None = None, candidates: int = 200) -> None:
@@ -77,20 +83,37 @@ class Engine:
         self.media: list[dict[str, str]] = []
         self.new = NewItems(bundle.features) if bundle.features is not None and len(bundle.features) else None
         self._popularity = np.asarray(bundle.model.popularity_, np.float32)
+        self._fingerprints = {name: encoder.fingerprint for name, encoder in bundle.encoders.items()}
+        self._values: dict[str, np.ndarray] = {}  # columns of the known items as text, for filters
+        self.lookup = Lookup(bundle.model, bundle.index) if Lookup.fits(bundle.model, bundle.index) else None
         self.catch_up()
 
     def catch_up(self) -> None:
         """Take in the things of the store that are not here yet: those of earlier runs, and of another engine."""
         if self.new is None:
             return
-        for item, columns, vectors, media in self.store.items():
+        for added in self.store.items():
             with self._lock:
-                if item in self.item_codes:
+                if added.item in self.item_codes:
                     continue
                 try:
-                    self._remember(item, columns, vectors, media)
-                except FeatureError as error:  # vectors of an earlier bundle's encoders
-                    log.warning("the added thing %r is left out: %s", item, error)
+                    self._remember(added.item, added.columns, self._own_vectors(added), added.media)
+                except FeatureError as error:
+                    log.warning("the added thing %r is left out: %s", added.item, error)
+
+    def _own_vectors(self, added: Added) -> dict[str, np.ndarray]:
+        """Its vectors as this bundle's encoders make them: what others have made is made anew where its media are."""
+        vectors = {}
+        for name in self.bundle.features:
+            own, made_by = self._fingerprints.get(name), added.encoders.get(name)
+            if name in added.vectors and (own is None or made_by in (None, own)):
+                vectors[name] = added.vectors[name]
+            elif own is not None and name in added.media:
+                try:
+                    vectors |= self.encode({name: entry_of(name, added.media[name])})
+                except (DataError, OSError) as error:
+                    log.warning("the %s of the added thing %r is left out: %s", name, added.item, error)
+        return vectors
 
     def warm_up(self) -> None:
         """Do once what is slow the first time: a list for a user and for a guest, and each encoder's loading."""
@@ -139,7 +162,10 @@ class Engine:
         liked, met, notes = self._since(user, history)
         row, codes_met = self._history(code, liked, met)
         try:
-            scores, how = self._scores(code, row, bool(liked))
+            fit = allowed.copy()
+            if exclude_seen:
+                fit[codes_met[codes_met < len(fit)]] = False
+            scores, how = self._scores(code, row, bool(liked), max(k, self.candidates), fit)
             fallback = False
         except Exception as error:  # whatever a model may do, people get a list
             scores, how, fallback = self._by_popularity(), "popularity", True
@@ -177,15 +203,23 @@ class Engine:
         row = sparse.csr_matrix((np.ones(len(items), np.float32), items, [0, len(items)]), (1, self.n_known))
         return row, np.unique([*seen, *met]).astype(np.int64)
 
-    def _scores(self, code: int | None, row: sparse.csr_matrix, changed: bool) -> tuple[np.ndarray, str]:
+    def _scores(self, code, row, changed: bool, n: int, allowed: np.ndarray) -> tuple[np.ndarray, str]:
         model = self.bundle.model
-        if code is not None and not (changed and model.histories and not model.reads_values):
-            scores, how = model.score([code])[0], "model"
-        elif model.histories and not model.reads_values and row.nnz:
-            users = None if code is None else [code]
-            scores, how = model.score_histories(row, users)[0], "history"
+        folds = model.histories and not model.reads_values
+        if code is not None and not (changed and folds):
+            how = "model"
+        elif folds and row.nnz:
+            how = "history"
         else:
             return self._by_popularity(), "popularity"
+        if self.lookup is not None:
+            vector = self.lookup.of_user(code) if how == "model" else self.lookup.of_history(row)
+            if not np.isfinite(vector).all():
+                raise DataError("the model gave a vector that is no numbers")
+            with self._lock:
+                return self.lookup.scores(vector, n, allowed, self.new), how
+        users = None if code is None else [code]
+        scores = model.score(users)[0] if how == "model" else model.score_histories(row, users)[0]
         if not np.isfinite(scores).all():
             raise DataError("the model gave scores that are no numbers")
         return self._with_new(scores), how
@@ -200,20 +234,10 @@ class Engine:
         return self._with_new(self._popularity)
 
     def _diverse(self, scores: np.ndarray, k: int, diversity: float) -> np.ndarray:
-        """Greedy: score within the candidates, less the largest similarity to what is in the list already."""
         items = ranking.top_k(scores[None], max(k, self.candidates))[0][0]
         items = items[items >= 0]
         vectors = self._content(items)
-        spread = np.ptp(scores[items]) if len(items) else 0
-        worth = (scores[items] - scores[items].min()) / (spread or 1) if len(items) else scores[items]
-        chosen, nearest = [], np.zeros(len(items), np.float32)
-        for _ in range(min(k, len(items))):
-            gain = (1 - diversity) * worth - diversity * nearest
-            gain[chosen] = -np.inf
-            best = int(gain.argmax())
-            chosen.append(best)
-            nearest = np.maximum(nearest, vectors @ vectors[best])
-        return items[chosen]
+        return items[diversify(scores[items], vectors, k, "mmr", diversity)] if len(items) else items
 
     def _content(self, items: np.ndarray) -> np.ndarray:
         if self.new is None:
@@ -234,8 +258,10 @@ class Engine:
                 known = ", ".join(map(str, self.bundle.items.columns))
                 raise ParameterError(f"where names the column {column!r}; items have {known}")
             values = {str(v) for v in (values if isinstance(values, (list, tuple, set)) else [values])}
-            own = [str(v) in values for v in self.bundle.items[column]]
-            allowed &= np.array(own + [str(c.get(column)) in values for c in columns], dtype=bool)
+            if column not in self._values:
+                self._values[column] = self.bundle.items[column].astype(str).to_numpy()
+            own = np.isin(self._values[column], list(values))
+            allowed &= np.concatenate([own, np.array([str(c.get(column)) in values for c in columns], dtype=bool)])
         for item in exclude:
             if self.item_codes.get(str(item), len(allowed)) < len(allowed):
                 allowed[self.item_codes[str(item)]] = False
@@ -336,7 +362,8 @@ class Engine:
         with self._lock:
             self._remember(item, dict(columns or {}), made, files)
             try:
-                self.store.add_item(item, dict(columns or {}), made, files)
+                made_by = {name: self._fingerprints[name] for name in made if name in self._fingerprints}
+                self.store.add_item(Added(item, dict(columns or {}), made, files, made_by))
             except BaseException:
                 self._forget_last()
                 raise
@@ -362,7 +389,7 @@ class Engine:
         code = self.code(item)
         if code >= self.n_known:
             entry = self.media[code - self.n_known].get(modality)
-            return entry if entry is None or modality.startswith("text") else Path(entry)
+            return None if entry is None else entry_of(modality, entry)
         return self.bundle.media[modality][code] if modality in self.bundle.media else None
 
     # -- why -----------------------------------------------------------------------------------------------------
@@ -402,3 +429,8 @@ class Engine:
         ]
         sentence = f"{self.titles[code]} resembles {reasons[0]['name']}, which you liked."
         return {"sentence": sentence, "how": "content", "method": "similarity", "reasons": reasons}
+
+
+def entry_of(modality: str, kept: str) -> str | Path:
+    """What the store keeps of a medium, as encoders take it: a text, or the path of a file."""
+    return kept if modality.startswith("text") else Path(kept)

@@ -7,7 +7,7 @@ import sqlite3
 import threading
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -42,6 +42,17 @@ class Event:
     request: str | None = None
 
 
+@dataclass(frozen=True)
+class Added:
+    """A thing that was added while a service ran; ``encoders`` names, by fingerprint, what made each vector."""
+
+    item: str
+    columns: dict = field(default_factory=dict)
+    vectors: dict[str, np.ndarray] = field(default_factory=dict)
+    media: dict[str, str] = field(default_factory=dict)
+    encoders: dict[str, str] = field(default_factory=dict)
+
+
 class EventStore:
     """What the engine needs of a store; a server database can be put behind the same four methods."""
 
@@ -53,11 +64,11 @@ class EventStore:
         """The latest events of a person, oldest first: columns item, kind, value, time."""
         raise NotImplementedError
 
-    def add_item(self, item: str, columns: dict, vectors: dict[str, np.ndarray], media: dict[str, str]) -> None:
+    def add_item(self, added: Added) -> None:
         """Keep a thing that was added; one of the same id is replaced."""
         raise NotImplementedError
 
-    def items(self) -> list[tuple[str, dict, dict[str, np.ndarray], dict[str, str]]]:
+    def items(self) -> list[Added]:
         """All things that were added, in the order of their coming."""
         raise NotImplementedError
 
@@ -97,11 +108,12 @@ class SQLiteStore(EventStore):
         rows = self._read(command, (user, limit))[::-1]
         return pd.DataFrame(rows, columns=["item", "kind", "value", "time"])
 
-    def add_item(self, item, columns, vectors, media):
-        header = {name: len(vector) for name, vector in vectors.items()}
-        blob = b"".join(np.asarray(vector, "<f4").tobytes() for vector in vectors.values())
-        text = json.dumps({"columns": columns, "dims": header}, ensure_ascii=False)
-        row = (item, text, blob, json.dumps(media, ensure_ascii=False), time.time())
+    def add_item(self, added):
+        header = {name: len(vector) for name, vector in added.vectors.items()}
+        blob = b"".join(np.asarray(vector, "<f4").tobytes() for vector in added.vectors.values())
+        told = {"columns": added.columns, "dims": header, "encoders": added.encoders}
+        told, media = (json.dumps(value, ensure_ascii=False) for value in (told, added.media))
+        row = (added.item, told, blob, media, time.time())
         self._write("INSERT OR REPLACE INTO items (id, columns, vectors, media, time) VALUES (?, ?, ?, ?, ?)", [row])
 
     def items(self):
@@ -111,7 +123,7 @@ class SQLiteStore(EventStore):
             cuts = np.cumsum(list(told["dims"].values()))[:-1] if told["dims"] else []
             parts = np.split(np.frombuffer(blob, "<f4"), cuts) if told["dims"] else []
             vectors = dict(zip(told["dims"], parts, strict=True))
-            found.append((item, told["columns"], vectors, json.loads(media)))
+            found.append(Added(item, told["columns"], vectors, json.loads(media), told.get("encoders", {})))
         return found
 
     def all_events(self) -> pd.DataFrame:

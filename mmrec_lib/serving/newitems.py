@@ -84,6 +84,10 @@ class NewItems:
         """Scores of the new items ``(n, n_new)`` from those of the known ones ``(n, n_known)``."""
         return np.einsum("unk,nk->un", scores[:, self._neighbours], self._weights)
 
+    def placed(self, vectors: np.ndarray) -> np.ndarray:
+        """Vectors of the new items ``(n_new, dim)`` from those of the known: products agree with scores."""
+        return np.einsum("nkd,nk->nd", vectors[self._neighbours], self._weights)
+
     def neighbours(self, new: int) -> np.ndarray:
         """Codes of the known items that the new one is placed by, nearest first."""
         return self._neighbours[new]

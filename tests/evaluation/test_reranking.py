@@ -10,7 +10,7 @@ from mmrec_testing import Table, events
 import mmrec_lib as mm
 from mmrec_lib.data import Features, Interactions
 from mmrec_lib.errors import DataError, FeatureError, ParameterError, UnknownNameError, UnknownUserError
-from mmrec_lib.evaluation import Reranked, evaluate, frontier, rerank, reranking
+from mmrec_lib.evaluation import Reranked, diversify, evaluate, frontier, rerank, reranking
 from mmrec_lib.evaluation.groups import divergence, list_shares
 
 METHODS = ("mmr", "dpp", "xquad", "calibrated")
@@ -360,3 +360,19 @@ def test_reranked_and_frontier_refuse_before_anything_is_scored(small):
     for message, change in wrong.items():
         with pytest.raises((ParameterError, UnknownNameError, DataError), match=message):
             frontier(Never(), split.test, split.train, k=5, features=features, **change)
+
+
+def test_one_list_from_given_candidates_is_that_of_reranking():
+    rng = np.random.default_rng(3)
+    vectors = rng.normal(size=(30, 5))
+    vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
+    scores = rng.normal(size=30).astype(np.float32)
+    for how in ("mmr", "dpp"):
+        whole = rerank(scores[None], [0], how, k=6, candidates=30, trade_off=0.6, features=vectors)[0]
+        np.testing.assert_array_equal(diversify(scores, vectors, 6, how, 0.6), whole)
+    np.testing.assert_array_equal(diversify(scores, vectors, 30, trade_off=0), np.argsort(-scores, kind="stable"))
+    assert len(diversify(scores[:2], vectors[:2], 5)) == 2
+    with pytest.raises(DataError, match=r"scores \(30,\) and vectors \(29, 5\)"):
+        diversify(scores, vectors[:29], 3)
+    with pytest.raises(ParameterError, match="xquad"):
+        diversify(scores, vectors, 3, "xquad")

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 import mmrec_lib as mm
-from mmrec_lib.errors import DataError, FeatureError, ParameterError, StoreError, UnknownItemError
-from mmrec_lib.serving import Engine, Event, NewItems, SQLiteStore
+from mmrec_lib.errors import DataError, FeatureError, MediaWarning, ParameterError, StoreError, UnknownItemError
+from mmrec_lib.serving import Added, Engine, Event, NewItems, SQLiteStore
 
 
 def ids(answer):
@@ -210,7 +210,70 @@ def test_a_thing_that_comes_while_a_list_is_made(bundle, monkeypatch, caplog):
     other.store = store
     other.catch_up()
     assert other.code("late") == 24
-    store.add_item("old", {}, {"image": np.ones(3)}, {})  # vectors of another encoder
+    store.add_item(Added("old", vectors={"image": np.ones(3)}))  # vectors of another encoder, its name unknown
     other.catch_up()
     assert "old" not in other.item_codes
     assert "'old' is left out" in caplog.text
+
+
+def test_what_other_encoders_made_is_made_anew(bundle, caplog):
+    store = SQLiteStore(":memory:")
+    Engine(bundle, store).add_item("kept", {}, {"text": "a green thing"})
+    kept = store.items()[0]
+    assert kept.encoders == {"text": bundle.encoders["text"].fingerprint}
+    foreign = {"text": "made by another"}
+    wrong = np.roll(kept.vectors["text"], 3)
+    store.add_item(Added("remade", vectors={"text": wrong}, media={"text": "a green thing"}, encoders=foreign))
+    store.add_item(Added("lost", vectors={"text": wrong}, encoders=foreign))
+    store.add_item(
+        Added("gone", vectors={"image": wrong}, media={"image": "/no/such/file.png"}, encoders={"image": "?"})
+    )
+    with pytest.warns(MediaWarning, match="no such file"):
+        engine = Engine(bundle, store)
+    assert engine.item_ids[24:] == ["kept", "remade"]
+    np.testing.assert_allclose(engine.new.vectors["text"][1], kept.vectors["text"], rtol=1e-6)
+    for name in ("'lost' is left out", "'gone' is left out", "image of the added thing 'gone'"):
+        assert name in caplog.text
+
+
+@pytest.fixture(scope="module")
+def indexed(shop, bundle):
+    """An engine over an index of a factor model's items, which looks up three at least."""
+    model = mm.models.create("als", dim=4, seed=0).fit(shop.interactions)
+    index = mm.serving.create_index("exact").build(model.item_factors_)
+    return mm.serving.Bundle.of(model, shop, bundle.features, bundle.encoders, index)
+
+
+def test_lists_through_an_index_are_the_models(indexed, shop):
+    engine = Engine(indexed, candidates=3)
+    assert engine.lookup is not None
+    plain = Engine(mm.serving.Bundle.of(indexed.model, shop, indexed.features, indexed.encoders), candidates=3)
+    assert plain.lookup is None
+    for asked in ({"user": "u4"}, {"user": "u4", "where": {"kind": "blue"}}, {"history": ["i2", "i5"]},
+                  {"user": "u4", "exclude_seen": False, "exclude": ["i1"]}, {"user": "stranger"}):  # fmt: skip
+        one, two = engine.recommend(k=5, **asked), plain.recommend(k=5, **asked)
+        assert (ids(one), one.how) == (ids(two), two.how)
+        np.testing.assert_allclose([h.score for h in one.items], [h.score for h in two.items], rtol=1e-4)
+    assert len(engine.recommend("u4", 24, exclude_seen=False).items) == 24
+    for other in (engine, plain):
+        other.add_item("fresh", {"kind": "green"}, {"text": "a green thing"})
+        other.feedback([Event("u4", "i0", "like")])
+    one, two = (e.recommend("u4", 30, where={"kind": "green"}) for e in (engine, plain))
+    assert "fresh" in ids(one)
+    assert (ids(one), one.how) == (ids(two), "history")
+
+
+def test_an_index_that_does_not_fit_the_model_is_not_used(indexed, shop):
+    log = shop.interactions
+    values = np.random.default_rng(0).integers(1, 6, len(log.user))
+    rated = mm.data.Interactions(log.user, log.item, values, n_users=40, n_items=24)
+    biased = mm.models.create("biasedmf", dim=4, seed=0).fit(rated)
+    index = mm.serving.create_index("exact").build(biased.item_factors_)
+    assert Engine(mm.serving.Bundle.of(biased, shop, index=index)).lookup is None  # scores have biases besides
+    assert Engine(mm.serving.Bundle.of(indexed.model, shop, index=index)).lookup is None  # another model's vectors
+
+
+def test_a_vector_that_is_no_number_leaves_people_with_a_list(indexed, monkeypatch):
+    engine = Engine(indexed)
+    monkeypatch.setattr(engine.lookup, "of_user", lambda code: np.full(4, np.nan, np.float32))
+    assert engine.recommend("u4", 3).fallback

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from mmrec_lib.errors import DataError, StoreError
-from mmrec_lib.serving import Event, SQLiteStore
+from mmrec_lib.serving import Added, Event, SQLiteStore
 
 
 @pytest.fixture
@@ -49,12 +49,14 @@ def test_another_process_reads_what_was_kept(store, tmp_path):
 
 def test_added_things_come_back(store):
     vectors = {"text": np.array([0.5, -1], np.float32), "image": np.arange(3, dtype=np.float32)}
-    store.add_item("new", {"title": "Neu – 新"}, vectors, {"text": "words"})
-    store.add_item("bare", {}, {"text": np.ones(2)}, {})
-    (first, columns, found, media), (second, *_) = store.items()
-    assert (first, second, columns, media) == ("new", "bare", {"title": "Neu – 新"}, {"text": "words"})
+    new = Added("new", {"title": "Neu – 新"}, vectors, {"text": "words"}, {"text": "f1"})
+    store.add_item(new)
+    store.add_item(Added("bare", vectors={"text": np.ones(2)}))
+    first, second = store.items()
+    assert (first.item, first.columns, first.media, first.encoders) == ("new", new.columns, new.media, {"text": "f1"})
+    assert (second.item, second.encoders) == ("bare", {})
     for name in vectors:
-        np.testing.assert_array_equal(found[name], vectors[name])
+        np.testing.assert_array_equal(first.vectors[name], vectors[name])
 
 
 def test_threads_write_at_once(store):
