@@ -115,6 +115,29 @@ class Feedback(_Strict):
     events: list[Happened] = Field(min_length=1)
 
 
+# -- what goes out when something is wrong ---------------------------------------------------------------------------
+class Wrong(BaseModel):
+    """One thing that is wrong with a request."""
+
+    where: list[str]
+    what: str
+
+
+class Refused(BaseModel):
+    """Why there is no answer."""
+
+    detail: str | list[Wrong]
+
+
+_REFUSALS = {
+    400: "not a request", 401: "the header X-API-Key is missing or wrong", 404: "no such thing", 413: "too large",
+    422: "something in the request is wrong", 503: "a part does not work now", 504: "it took too long",
+}  # fmt: skip
+RESPONSES: dict[int | str, dict[str, Any]] = {
+    status: {"model": Refused, "description": text} for status, text in _REFUSALS.items()
+}
+
+
 class Service:
     """The engine in use, and how it is exchanged for another while requests run."""
 
@@ -194,6 +217,7 @@ def create_app(bundle, store: EventStore | str | Path | None = None, settings: S
         summary="Recommendations from clicks and content",
         lifespan=life,
         docs_url="/docs",
+        responses=RESPONSES,
         redoc_url=None,
     )
     app.state.service = service
