@@ -28,6 +28,8 @@ _ROOMS = (
     "simulation",
     "training",
 )
+# Functions that a notebook calls at its top, and where they live.
+_FUNCTIONS = {"about": "training.device", "by_device": "training.device"}
 
 if TYPE_CHECKING:  # for editors and type checkers; at run time the rooms load lazily
     from . import (
@@ -47,13 +49,16 @@ if TYPE_CHECKING:  # for editors and type checkers; at run time the rooms load l
         simulation,
         training,
     )
+    from .training.device import about, by_device
 
-__all__ = ["__version__", *_ROOMS]
+__all__ = ["__version__", *_FUNCTIONS, *_ROOMS]
 
 
 def __getattr__(name: str):
     if name in _ROOMS:
         return importlib.import_module(f"{__name__}.{name}")
+    if name in _FUNCTIONS:
+        return getattr(importlib.import_module(f"{__name__}.{_FUNCTIONS[name]}"), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}; the rooms are {', '.join(_ROOMS)}")
 
 

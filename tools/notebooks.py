@@ -29,13 +29,14 @@ SETUP_CELL = """\
 import sys
 
 if "google.colab" in sys.modules:
-    %pip install -q "mmrec-lib[encoders] @ git+{url}@{branch}"
-    import mmrec_lib
-    import torch
+    %pip install -q "mmrec-lib[{extras}] @ git+{url}@{branch}"
+    import mmrec_lib as mm
 
-    device = torch.cuda.get_device_name() if torch.cuda.is_available() else "CPU"
-    print(f"mmrec_lib {{mmrec_lib.__version__}}, torch {{torch.__version__}}, device: {{device}}")
-    print("For a GPU: Runtime > Change runtime type > T4 GPU, then run this cell again.")"""
+    print(mm.about())
+    if mm.by_device(cpu=True, gpu=False):
+        print("For a GPU: Runtime > Change runtime type > T4 GPU, then run this cell again.")"""
+#: What the chapters of a part need of the library's extras.
+EXTRAS = {"7_deployment": "encoders,serve"}
 
 
 def repository(root: Path = ROOT) -> dict[str, str]:
@@ -43,9 +44,10 @@ def repository(root: Path = ROOT) -> dict[str, str]:
     return yaml.safe_load((root / "_config.yml").read_text(encoding="utf-8"))["repository"]
 
 
-def setup_source() -> str:
-    """The set-up cell that every chapter carries."""
-    return SETUP_CELL.format(**repository())
+def setup_source(path: Path | None = None) -> str:
+    """The set-up cell of the chapter at ``path``; the part that it belongs to decides what is installed."""
+    part = path.resolve().parent.name if path else ""
+    return SETUP_CELL.format(**repository(), extras=EXTRAS.get(part, "encoders"))
 
 
 def chapters(root: Path = ROOT) -> list[Path]:
@@ -53,27 +55,30 @@ def chapters(root: Path = ROOT) -> list[Path]:
     return sorted(p for p in (root / "chapters").rglob("*.ipynb") if ".ipynb_checkpoints" not in p.parts)
 
 
-def put_setup(notebook: nbformat.NotebookNode) -> nbformat.NotebookNode:
-    """Write the set-up cell anew; a notebook without one gets it before its first code cell."""
+def put_setup(notebook: nbformat.NotebookNode, path: Path | None = None) -> nbformat.NotebookNode:
+    """Write the set-up cell of the chapter at ``path`` anew; without one it is put before the first code cell."""
     tagged = [c for c in notebook.cells if SETUP_TAG in c.metadata.get("tags", [])]
     if not tagged:
         first = next((i for i, c in enumerate(notebook.cells) if c.cell_type == "code"), len(notebook.cells))
         tagged = [nbformat.v4.new_code_cell(id="setup")]
         notebook.cells.insert(first, tagged[0])
     tagged[0].metadata["tags"] = [SETUP_TAG, "hide-cell"]
-    tagged[0].source = setup_source()
+    tagged[0].source = setup_source(path)
     return notebook
 
 
-def from_markdown(text: str) -> nbformat.NotebookNode:
-    """A notebook without outputs from MyST Markdown: ``{code-cell}`` fences are code, ``+++`` divides text cells."""
+def from_markdown(text: str, path: Path | None = None) -> nbformat.NotebookNode:
+    """A notebook without outputs from MyST Markdown: ``{code-cell}`` fences are code, ``+++`` divides text cells.
+
+    ``path`` is where it will be stored: the part of the book decides what its set-up cell installs.
+    """
     from myst_nb.core.read import read_myst_markdown_notebook
 
     notebook = read_myst_markdown_notebook(text)
     for number, cell in enumerate(notebook.cells, start=1):
         cell.id = f"cell-{number:02d}"
     notebook.metadata = nbformat.from_dict(METADATA)
-    return put_setup(notebook)
+    return put_setup(notebook, path)
 
 
 def run(path: Path, timeout: int = 600) -> None:
@@ -81,7 +86,7 @@ def run(path: Path, timeout: int = 600) -> None:
     from nbclient import NotebookClient
 
     os.environ.setdefault("OMP_NUM_THREADS", "1")
-    notebook = put_setup(nbformat.read(path, as_version=4))
+    notebook = put_setup(nbformat.read(path, as_version=4), path)
     options = {"timeout": timeout, "kernel_name": "python3", "record_timing": False}
     NotebookClient(notebook, resources={"metadata": {"path": str(path.parent)}}, **options).execute()
     notebook.metadata = nbformat.from_dict(METADATA)
@@ -125,14 +130,14 @@ def main(arguments: list[str] | None = None) -> int:
         if not re.fullmatch(r"\d\d_[a-z0-9_]+\.ipynb", options.target.name):
             parser.error(f"{options.target.name}: a chapter is named like 04_neighbours.ipynb")
         options.target.parent.mkdir(parents=True, exist_ok=True)
-        write(from_markdown(options.source.read_text(encoding="utf-8")), options.target)
+        write(from_markdown(options.source.read_text(encoding="utf-8"), options.target), options.target)
         return 0
     for path in options.notebooks or chapters():
         print(path, flush=True)
         if options.command == "run":
             run(path)
         else:
-            write(put_setup(nbformat.read(path, as_version=4)), path)
+            write(put_setup(nbformat.read(path, as_version=4), path), path)
     return 0
 
 

@@ -109,9 +109,9 @@ def test_cells_are_short(code):
         assert not too_wide, f"wider than the page: {too_wide[0]!r}"
 
 
-def test_setup_cell_is_the_standard_one(code):
+def test_setup_cell_is_the_standard_one(path, code):
     (setup,) = tagged(code, "setup")
-    assert setup.source == tool["setup_source"](), "run `make links`"
+    assert setup.source == tool["setup_source"](path), "run `make links`"
     assert setup is code[0]
     assert not setup.outputs
 
