@@ -1,6 +1,7 @@
-"""Chapters as notebooks: make one from Markdown, run it, keep its set-up cell in step with the repository's address.
+"""Chapters and assignments as notebooks: make one from Markdown, run it, keep its set-up cell as it must be.
 
     python tools/notebooks.py make draft.md chapters/1_foundations/02_data.ipynb   # Markdown to notebook
+    python tools/notebooks.py make draft.md coursework/a1_.../instructor.ipynb     # and student.ipynb beside it
     python tools/notebooks.py run chapters/1_foundations/02_data.ipynb             # execute, store the outputs
     python tools/notebooks.py setup                                                # rewrite every set-up cell
 
@@ -35,8 +36,8 @@ if "google.colab" in sys.modules:
     print(mm.about())
     if mm.by_device(cpu=True, gpu=False):
         print("For a GPU: Runtime > Change runtime type > T4 GPU, then run this cell again.")"""
-#: What the chapters of a part need of the library's extras.
-EXTRAS = {"7_deployment": "encoders,serve"}
+#: What the chapters of a part, or an assignment, need of the library's extras.
+EXTRAS = {"7_deployment": "encoders,serve", "a6_service": "encoders,serve"}
 
 
 def repository(root: Path = ROOT) -> dict[str, str]:
@@ -53,6 +54,11 @@ def setup_source(path: Path | None = None) -> str:
 def chapters(root: Path = ROOT) -> list[Path]:
     """All notebooks of the book, in order."""
     return sorted(p for p in (root / "chapters").rglob("*.ipynb") if ".ipynb_checkpoints" not in p.parts)
+
+
+def assignments(root: Path = ROOT) -> list[Path]:
+    """The notebooks of the coursework, those of instructors and of students; they are stored without outputs."""
+    return sorted((root / "coursework").glob("a*_*/*.ipynb"))
 
 
 def put_setup(notebook: nbformat.NotebookNode, path: Path | None = None) -> nbformat.NotebookNode:
@@ -123,16 +129,24 @@ def main(arguments: list[str] | None = None) -> int:
     make.add_argument("target", type=Path)
     for name, text in (("run", "execute and store the outputs"), ("setup", "rewrite the set-up cells")):
         commands.add_parser(name, help=text).add_argument(
-            "notebooks", type=Path, nargs="*", help="default: all chapters"
+            "notebooks", type=Path, nargs="*", help="default: all of them"
         )
     options = parser.parse_args(arguments)
     if options.command == "make":
-        if not re.fullmatch(r"\d\d_[a-z0-9_]+\.ipynb", options.target.name):
-            parser.error(f"{options.target.name}: a chapter is named like 04_neighbours.ipynb")
+        assignment = re.fullmatch(r"a\d+_[a-z0-9_]+/instructor\.ipynb", "/".join(options.target.parts[-2:]))
+        if not assignment and not re.fullmatch(r"\d\d_[a-z0-9_]+\.ipynb", options.target.name):
+            parser.error(
+                f"{options.target}: a chapter is named like 04_neighbours.ipynb, an assignment instructor.ipynb"
+            )
         options.target.parent.mkdir(parents=True, exist_ok=True)
-        write(from_markdown(options.source.read_text(encoding="utf-8"), options.target), options.target)
+        notebook = from_markdown(options.source.read_text(encoding="utf-8"), options.target)
+        write(notebook, options.target)
+        if assignment:
+            from mmrec_lib.coursework import student_version
+
+            write(student_version(notebook), options.target.with_name("student.ipynb"))
         return 0
-    for path in options.notebooks or chapters():
+    for path in options.notebooks or (chapters() if options.command == "run" else [*chapters(), *assignments()]):
         print(path, flush=True)
         if options.command == "run":
             run(path)

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from .. import __version__
 from ..errors import MediaWarning, MMRecError, ParameterError
+from . import coursework
 
 _MEDIA = ("text", "image", "audio", "video")
 _DAMAGED_SHOWN = 10
@@ -53,6 +54,7 @@ def _parser() -> argparse.ArgumentParser:
     encode.add_argument("--device", default="auto", help="cpu, cuda, cuda:1, mps (default: auto)")
     encode.set_defaults(run=_encode)
     _project_commands(commands)
+    coursework.add_commands(commands)
     table = commands.add_parser("encoders", help="list the encoders")
     table.add_argument("modality", nargs="?", help="only those of one modality")
     table.set_defaults(run=_encoders)

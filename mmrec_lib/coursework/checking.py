@@ -230,7 +230,7 @@ def _outcome(task: Task, space: Space) -> tuple[str, str]:
     except NotImplementedError as open_:
         return NOT_DONE, f"not done yet: {_open(open_)}"
     except Exception as error:  # a value of an unexpected form, met by the check itself
-        return FAILED, f"{_told(error)}. Is what you return of the form that the task asks for?"
+        return FAILED, f"{told(error)}. Is what you return of the form that the task asks for?"
     return PASSED, ""
 
 
@@ -260,10 +260,10 @@ def call(function: Callable, *arguments, **named):
     except (Exception, SystemExit) as error:
         if isinstance(error, TypeError) and error.__traceback__.tb_next is None:  # raised by the call, not in the body
             raise Failed(f"{said} is not possible: {error}. Keep the signature that the task gives") from None
-        raise Failed(f"{said} raised {_told(error)}") from None
+        raise Failed(f"{said} raised {told(error)}") from None
 
 
-def _told(error: BaseException) -> str:
+def told(error: BaseException) -> str:
     """The exception in a few words, with the last line of the student's own code that it passed through."""
     text = " ".join(str(error).split())
     said = f"{type(error).__name__}: {text[:300]}" if text else type(error).__name__

@@ -8,8 +8,8 @@ In a code cell that is tagged ``task-2``::
         return len(set(ranked[:k]) & relevant) / len(relevant)
         ### END SOLUTION
 
-becomes ``# YOUR CODE HERE`` and ``raise NotImplementedError("task 2: Share of the relevant items ...")``: the first line
-of the docstring. In a text cell that is tagged ``written-1``, what stands between the same two lines becomes
+becomes ``# YOUR CODE HERE`` and ``raise NotImplementedError("task 2: Share of the relevant items ...")`` with the first
+line of the docstring. In a text cell that is tagged ``written-1``, what stands between the same two lines becomes
 ``*Your answer here.*``. Cells that are tagged ``instructor`` disappear.
 """
 
@@ -91,6 +91,15 @@ def student_id(notebook) -> str | None:
             if any(isinstance(t, ast.Name) and t.id == "STUDENT" for t in node.targets):
                 return str(node.value.value)
     return None
+
+
+def with_student(notebook, student: str):
+    """A copy with another id in the cell that is tagged ``student``."""
+    version = copy.deepcopy(notebook)
+    for cell in version.cells:
+        if "student" in tags(cell):
+            cell.source = re.sub(r"^STUDENT\s*=.*$", f"STUDENT = {student!r}", cell.source, flags=re.MULTILINE)
+    return version
 
 
 def solved_cells(notebook) -> dict[int, list]:
