@@ -14,6 +14,8 @@ _NAMES = {
     "index": ["Index", "create_index", "load_index"],
     "monitoring": ["ListMonitor", "canary", "drift", "population_stability", "shadow"],
     "newitems": ["NewItems"],
+    "stages": ["Candidates", "NetworkRanker", "PairTable", "Retriever", "Ruled", "Rules", "TreeRanker", "TwoStage",
+               "candidate_recall"],
 }
 _WHERE = {name: module for module, names in _NAMES.items() for name in names}
 
