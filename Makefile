@@ -13,7 +13,7 @@ export OMP_NUM_THREADS = 1
 export PATH := $(abspath $(BIN)):$(PATH)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup data book test lint format unit notebooks html lab links bench clean
+.PHONY: help setup data book test lint format unit notebooks html colab lab links bench clean
 
 help:       ## list the targets
 	@grep -E '^[a-z]+: .*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):[^#]*## */\1\t/' | expand -t 12
@@ -32,7 +32,7 @@ data: setup  ## obtain the data sets of the book (into datasets/.cache)
 book: setup  ## build the HTML book into _build/html
 	$(BIN)/python tools/get_mathjax.py && $(BIN)/jupyter-book build . --all -n -W --keep-going --quiet
 
-test: lint data unit notebooks book html  ## all checks: what CI runs
+test: lint data unit notebooks book html colab  ## all checks: what CI runs
 
 lint: setup  ## style, import order of the rooms, spelling, form of the chapters
 	$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/lint-imports --no-logo && $(BIN)/codespell && $(PYTEST) tests/book/test_notebooks.py
@@ -50,6 +50,9 @@ notebooks: data  ## execute every chapter and compare its checked outputs
 html: book  ## look at the built book in a browser without a window
 	tools/system_packages.sh checks
 	$(PYTEST) -n 2 tests/book/test_html.py
+
+colab: data  ## start every chapter as Colab does, with the oldest and with the newest versions of what it needs
+	$(BIN)/python tools/environments.py
 
 lab: data  ## open the chapters in JupyterLab
 	$(BIN)/jupyter lab chapters

@@ -198,9 +198,13 @@ def _system_package(scratch: Path) -> Path:
     for program in ("apt-get", "dpkg-deb"):
         if shutil.which(program) is None:
             raise DownloadError(f"this system has no {program}")
-    if not any(Path("/var/lib/apt/lists").glob("*Packages*")) and os.geteuid() == 0:
+    try:
+        _run("apt-get", "download", PACKAGE, folder=scratch)
+    except DownloadError:  # lists of packages that are missing, incomplete or old, as on Colab
+        if os.geteuid() != 0:
+            raise
         _run("apt-get", "update", folder=scratch)
-    _run("apt-get", "download", PACKAGE, folder=scratch)
+        _run("apt-get", "download", PACKAGE, folder=scratch)
     package = next(scratch.glob("*.deb"), None)
     if package is None:
         raise DownloadError(f"apt-get download {PACKAGE} gave no package")

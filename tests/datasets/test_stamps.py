@@ -142,6 +142,34 @@ def test_from_the_system_package(nowhere, tmp_path, monkeypatch):
     assert [p.name for p in (tmp_path / "cache/stamps").iterdir() if not p.name.startswith(".lock")] == ["catalogue"]
 
 
+@pytest.mark.parametrize("root", [True, False])
+def test_old_lists_of_packages_are_renewed_by_root(nowhere, tmp_path, monkeypatch, root, capfd):
+    commands = []
+
+    def run(command, cwd, stdout, stderr, **options):
+        commands.append(" ".join(command[:2]))
+        assert stderr == subprocess.PIPE  # what apt says stays out of the notebook
+        if command[0] == "dpkg-deb":
+            stdout.write(package(["stamps/food/pea.txt"]))
+        elif command[1] == "download" and "apt-get update" not in commands:
+            return subprocess.CompletedProcess(command, 100, b"", b"E: Unable to locate package")
+        elif command[1] == "download":
+            (cwd / "stamps.deb").touch()
+        return subprocess.CompletedProcess(command, 0, b"", b"")
+
+    monkeypatch.setattr(stamps.subprocess, "run", run)
+    monkeypatch.setattr(stamps.os, "geteuid", lambda: 0 if root else 1000)
+    monkeypatch.setattr(stamps, "_release", lambda scratch: (_ for _ in ()).throw(DownloadError("no release")))
+    if root:
+        assert (stamps.catalogue_folder() / "food/pea.txt").is_file()
+        assert commands == ["apt-get download", "apt-get update", "apt-get download", "dpkg-deb --fsys-tarfile"]
+    else:
+        with pytest.raises(DownloadError, match=r"Unable to locate package.*no release"):
+            stamps.catalogue_folder()
+        assert commands == ["apt-get download"]
+    assert capfd.readouterr() == ("", "")
+
+
 def test_when_every_source_fails(nowhere, tmp_path, monkeypatch):
     failed = subprocess.CompletedProcess([], 100, b"", b"E: no network")
     monkeypatch.setattr(stamps.subprocess, "run", lambda *args, **options: failed)
