@@ -111,12 +111,17 @@ class Assignment:
 
 
 class Space(Mapping):
-    """A student's names, with the personal data as ``.work``; a name that is missing means "not done yet"."""
+    """A student's names, with the personal data as ``.work``; a name that is missing means "not done yet".
+
+    ``used`` are the names that were asked for.
+    """
 
     def __init__(self, names: Mapping, work: Work | None) -> None:
         self._names, self.work = names, work
+        self.used: set[str] = set()
 
     def __getitem__(self, name: str):
+        self.used.add(name)
         if name not in self._names:
             raise NotDone(f"there is no `{name}` yet: write it and run its cell")
         if self._names[name] is ...:
@@ -202,14 +207,19 @@ def check(assignment: str, names: Mapping, task: int | None = None) -> Result:
     return result
 
 
-def examine(assignment: Assignment, names: Mapping, work: Work | None, tasks: Iterable[int]) -> Result:
-    """Check tasks without printing; the same as :func:`check` otherwise."""
+def examine(
+    assignment: Assignment, names: Mapping, work: Work | None, tasks: Iterable[int], used: dict | None = None
+) -> Result:
+    """Check tasks without printing; ``used`` gets the names that each task's check has asked for."""
     mine = isinstance(work, Work) and work.assignment == assignment.key
     rows = {}
     for number in tasks:
         task = assignment.tasks[number]
         if mine:
-            state, message = _outcome(task, Space(names, work))
+            space = Space(names, work)
+            state, message = _outcome(task, space)
+            if used is not None:
+                used[number] = space.used
         else:
             state = NOT_DONE
             message = f'not done yet: run the cell `work = mm.coursework.start("{assignment.key}", STUDENT)` first'

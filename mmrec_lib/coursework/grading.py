@@ -648,7 +648,7 @@ def _complaints_of_open(outcome: Outcome, assignment: Assignment) -> list[str]:
     said += [
         f"student version: code cell {cell['number']} stops: {cell['error']}"
         for cell in outcome.cells
-        if not cell["open"]
+        if not cell["open"] and not cell["error"].startswith("NameError")  # shows an answer that is not there yet
     ]
     return said
 

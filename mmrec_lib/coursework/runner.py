@@ -67,11 +67,16 @@ def main(arguments: list[str]) -> int:
         return 1
     shell = make_shell()
     run_cells(shell, job["cells"], journal, seconds)
-    _judge(assignment, shell.user_ns, work, job, journal)
-    for number, wrong in enumerate(job.get("wrong", [])):
-        names = replaced(shell, job["cells"], wrong["task"], wrong["source"])
-        part = _Part(journal, number)
-        _judge(assignment, names, work, job, part, only=wrong["task"])
+    used: dict[int, set[str]] = {}
+    _check(assignment, shell.user_ns, work, assignment.tasks, journal, seconds, used)
+    if job["tests"]:
+        run_tests(Path(job["tests"]), Space(shell.user_ns, work), journal, seconds)
+    for number, wrong in enumerate(job["wrong"]):
+        task, part = wrong["task"], _Part(journal, number)
+        names, changed = replaced(shell, job["cells"], task, wrong["source"])
+        concerned = [other for other in assignment.tasks if other == task or changed & used.get(other, set())]
+        _check(assignment, names, work, concerned, part, seconds)
+        run_tests(Path(job["tests"]), Space(names, work), part, seconds, task)
     journal.add("done")
     return 0
 
@@ -86,15 +91,14 @@ class _Part:
         self._journal.add(kind, wrong=self._wrong, **entries)
 
 
-def _judge(assignment: Assignment, names: dict, work: Work, job: dict, journal, only: int | None = None) -> None:
-    for number in assignment.tasks:
-        state, message = FAILED, f"took longer than {job['seconds']:g} s"
-        with contextlib.suppress(TooSlow), limit(job["seconds"]):
-            row = examine(assignment, names, work, [number]).table.loc[number]
+def _check(assignment: Assignment, names: dict, work: Work, tasks, journal, seconds: float, used=None) -> None:
+    """Public checks, each with its limit of time."""
+    for number in tasks:
+        state, message = FAILED, f"took longer than {seconds:g} s"
+        with contextlib.suppress(TooSlow), limit(seconds):
+            row = examine(assignment, names, work, [number], used).table.loc[number]
             state, message = row["state"], row["message"]
         journal.add("check", task=number, state=state, message=message[:_LONG])
-    if job["tests"]:
-        run_tests(Path(job["tests"]), Space(names, work), journal, job["seconds"], only)
 
 
 # -- limits ----------------------------------------------------------------------------------------------------------
@@ -180,15 +184,19 @@ def run_cells(shell, cells: list[dict], journal, seconds: float) -> None:
             sys.modules["matplotlib.pyplot"].close("all")
 
 
-def replaced(shell, cells: list[dict], task: int, source: str) -> dict:
-    """A copy of the names after the task's first solved cell was replaced and its later cells ran again."""
+def replaced(shell, cells: list[dict], task: int, source: str) -> tuple[dict, set[str]]:
+    """A copy of the names after the task's first solved cell was replaced and its later cells ran again.
+
+    The second result are the names that have another value than before.
+    """
     own = [cell for cell in cells if cell["task"] == task]
     first = next(place for place, cell in enumerate(own) if cell["solved"])
     names = dict(shell.user_ns)
     for text in [source, *(cell["source"] for cell in own[first + 1 :])]:
         with contextlib.suppress(Exception):  # what breaks later by a wrong answer is part of it
             exec(compile(shell.transform_cell(text), f"<wrong answer to task {task}>", "exec"), names)
-    return names
+    changed = {name for name, value in names.items() if shell.user_ns.get(name, shell) is not value}
+    return names, changed
 
 
 def _said(error: BaseException, seconds: float) -> str:
