@@ -77,7 +77,7 @@ def test_requirement_of_the_setup_cell(line, problem):
     [
         ([SETUP, LOAD, "1 / 0"], None),
         ([SETUP.replace("import mmrec_lib as mm\n", "import mmrec_lib as\n"), LOAD], "cell 1: SyntaxError"),
-        ([SETUP.replace("mm.about()", "mm.abuot()"), LOAD], "cell 1: AttributeError"),
+        ([SETUP.replace("mm.about()", "mm.about_()"), LOAD], "cell 1: AttributeError"),
         ([SETUP, "import numpy.nothing", LOAD], "cell 2: ModuleNotFoundError"),
         (["pass", LOAD], "the set-up cell installed []"),
     ],
