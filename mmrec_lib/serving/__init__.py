@@ -12,10 +12,20 @@ _NAMES = {
     "events": ["Added", "Event", "EventStore", "SQLiteStore"],
     "export": ["ONNXText", "export_text_encoder"],
     "index": ["Index", "create_index", "load_index"],
-    "monitoring": ["ListMonitor", "canary", "drift", "population_stability", "shadow"],
+    "living": ["AsServed", "Replay", "Schedule", "replay"],
+    "monitoring": ["Change", "ListMonitor", "canary", "drift", "population_stability", "shadow"],
     "newitems": ["NewItems"],
-    "stages": ["Candidates", "NetworkRanker", "PairTable", "Retriever", "Ruled", "Rules", "TreeRanker", "TwoStage",
-               "candidate_recall"],
+    "stages": [
+        "Candidates",
+        "NetworkRanker",
+        "PairTable",
+        "Retriever",
+        "Ruled",
+        "Rules",
+        "TreeRanker",
+        "TwoStage",
+        "candidate_recall",
+    ],
 }
 _WHERE = {name: module for module, names in _NAMES.items() for name in names}
 

@@ -30,6 +30,7 @@ from ..errors import (
 from .bundle import load_bundle
 from .engine import Answer, Engine
 from .events import KINDS, Event, EventStore, SQLiteStore
+from .monitoring import Change, ListMonitor
 
 try:
     from fastapi import Body, FastAPI, File, Form, Query, Request, UploadFile
@@ -55,10 +56,14 @@ class Settings:
     max_events: int = 1000
     max_new_items: int = 10_000
     watch: float = 2.0
+    lists: int = 1000
+    category: str = "category"
+    look: float = 5.0
+    alert_file: str | Path | None = None
 
     def __post_init__(self) -> None:
         above("timeout", self.timeout, 0)
-        for name in ("max_body", "max_k", "max_events"):
+        for name in ("max_body", "max_k", "max_events", "lists"):
             whole(name, getattr(self, name))
         whole("max_new_items", self.max_new_items, least=0)
 
@@ -141,11 +146,47 @@ RESPONSES: dict[int | str, dict[str, Any]] = {
 class Service:
     """The engine in use, and how it is exchanged for another while requests run."""
 
-    def __init__(self, path: Path, store: EventStore, settings: Settings) -> None:
+    def __init__(
+        self, path: Path, store: EventStore, settings: Settings, on_change: Callable[[Change], None] | None = None
+    ) -> None:
         self.path, self.store, self.settings = Path(path), store, settings
         self._lock, self._adding = threading.Lock(), threading.Lock()
         self.started = time.time()
-        self.engine = Engine(load_bundle(self.path), store)
+        self.engine, self._on_change = Engine(load_bundle(self.path), store), on_change
+        self.monitor = ListMonitor(
+            len(self.engine.item_ids), settings.lists, category=self._labels(self.engine, settings.category),
+            reference=self.engine.bundle.info.get("reference"), first=settings.lists,
+            least=max(settings.lists // 5, 1), on_change=self._changed,
+        )  # fmt: skip
+
+    @staticmethod
+    def _labels(engine: Engine, column: str) -> Callable[[str], str | None]:
+        """From the id of an item to its entry in a column; None where there is none."""
+        items = engine.bundle.items
+        known = dict(zip(engine.item_ids, items[column].tolist(), strict=False)) if column in items else {}
+
+        def label(item: str) -> str | None:
+            code = engine.item_codes.get(item, -1)
+            return known.get(item) if code < engine.n_known else engine.columns[code - engine.n_known].get(column)
+
+        return label
+
+    def _changed(self, change: Change) -> None:
+        try:
+            if self._on_change is not None:
+                self._on_change(change)
+        finally:
+            if self.settings.alert_file is not None:
+                change.append_to(self.settings.alert_file)
+
+    async def look(self) -> None:
+        """Compare the last lists with the reference every few seconds, in a thread of its own."""
+        seen = 0
+        while True:
+            await asyncio.sleep(self.settings.look)
+            if self.monitor.added != seen:
+                seen = self.monitor.added
+                await asyncio.to_thread(self.monitor.check)
 
     def reload(self) -> bool:
         """Take up the bundle anew if it has changed; requests that run go on with the old one. Returns whether."""
@@ -159,6 +200,8 @@ class Service:
             with self._adding:
                 engine.catch_up()  # what came while the bundle was read
                 self.engine = engine
+            labels = self._labels(engine, self.settings.category)
+            self.monitor.restart(len(engine.item_ids), labels, engine.bundle.info.get("reference"))
             return True
 
     def add_item(self, item: str, columns: dict, media: dict[str, str | Path]) -> list[str]:
@@ -177,7 +220,12 @@ class Service:
                 log.warning("the new bundle is not taken up: %s", error)
 
 
-def create_app(bundle, store: EventStore | str | Path | None = None, settings: Settings | None = None) -> FastAPI:
+def create_app(
+    bundle,
+    store: EventStore | str | Path | None = None,
+    settings: Settings | None = None,
+    on_change: Callable[[Change], None] | None = None,
+) -> FastAPI:
     """The service as an ASGI application, for ``uvicorn`` or any other server.
 
     Parameters
@@ -190,7 +238,14 @@ def create_app(bundle, store: EventStore | str | Path | None = None, settings: S
     settings : Settings, optional
         ``api_key``: asked for in the header ``X-API-Key``, except by ``/``, ``/health`` and ``/media``. ``timeout``:
         seconds until a request is given up (504). ``max_body``: bytes. ``max_k``, ``max_events``, ``max_new_items``:
-        counts. ``watch``: seconds between looks for a new bundle, 0 for none.
+        counts. ``watch``: seconds between looks for a new bundle, 0 for none. ``lists``: how many of the last lists
+        are watched, and how many make the reference where the bundle has none (``reference`` in its ``info``, see
+        :meth:`ListMonitor.summary`). ``category``: column of the items whose shares are watched. ``look``: seconds
+        between looks at the lists, 0 for none but those of ``/metrics``. ``alert_file``: gets a line of JSON when the
+        state of the lists changes.
+    on_change : function, optional
+        Called with a :class:`~mmrec_lib.serving.monitoring.Change` when the state of the lists changes (a webhook,
+        say), in a thread of its own; once a change.
 
     Raises
     ------
@@ -200,13 +255,15 @@ def create_app(bundle, store: EventStore | str | Path | None = None, settings: S
     path = Path(bundle)
     if store is None or isinstance(store, (str, Path)):
         store = SQLiteStore(store or path.with_name("events.sqlite"))
-    service, figures = Service(path, store, settings), Figures()
+    service, figures = Service(path, store, settings, on_change), Figures()
 
     @contextlib.asynccontextmanager
     async def life(app: FastAPI):
         tasks = [asyncio.create_task(asyncio.to_thread(service.engine.warm_up))]  # it answers meanwhile
         if settings.watch:
             tasks.append(asyncio.create_task(service.watch()))
+        if settings.look:
+            tasks.append(asyncio.create_task(service.look()))
         yield
         for task in tasks:
             task.cancel()
@@ -242,6 +299,10 @@ def _routes(app: FastAPI, service: Service, figures: Figures, settings: Settings
             log.error("fell back to popularity: %s", "; ".join(answer.notes))
         return answer.as_dict()
 
+    def watched(answer: Answer) -> dict:
+        service.monitor.add(answer)
+        return told(answer)
+
     @app.get("/recommend/{user:path}", tags=["recommend"])
     def recommend(
         user: InUrl, k: K = 20, diversity: Annotated[float, Query(ge=0, le=1, allow_inf_nan=False)] = 0.0,
@@ -255,14 +316,14 @@ def _routes(app: FastAPI, service: Service, figures: Figures, settings: Settings
             if not colon:
                 raise DataError(f"where={pair!r}: give column:value")
             chosen.setdefault(column, []).append(value)
-        return told(
+        return watched(
             service.engine.recommend(user, within(k), where=chosen, exclude_seen=exclude_seen, diversity=diversity)
         )
 
     @app.post("/recommend", tags=["recommend"])
     def recommend_for(asked: AskedFor) -> dict[str, Any]:
         """The best things for somebody who is known by a history alone; nothing of it is kept."""
-        return told(
+        return watched(
             service.engine.recommend(
                 asked.user, within(asked.k), history=asked.history, where=asked.where, exclude=asked.exclude,
                 exclude_seen=asked.exclude_seen, diversity=asked.diversity,
@@ -361,8 +422,9 @@ def _routes(app: FastAPI, service: Service, figures: Figures, settings: Settings
     def health() -> dict[str, Any]:
         """Is it alive, and with what?"""
         engine = service.engine
+        info = {name: value for name, value in engine.bundle.info.items() if name != "reference"}
         return {
-            "status": "ok", "bundle": engine.bundle.info, "users": len(engine.user_codes),
+            "status": "ok", "bundle": info, "users": len(engine.user_codes),
             "items": len(engine.item_ids), "new_items": len(engine.columns),
             "seconds": round(time.time() - service.started, 1),
         }  # fmt: skip
@@ -371,6 +433,7 @@ def _routes(app: FastAPI, service: Service, figures: Figures, settings: Settings
     def metrics() -> Response:
         """Figures for Prometheus."""
         figures.items.set(len(service.engine.item_ids))
+        figures.watch(service.monitor)
         return Response(generate_latest(figures.registry), media_type=CONTENT_TYPE_LATEST)
 
     @app.get("/", include_in_schema=False)
@@ -492,6 +555,22 @@ class Figures:
         )
         self.events = Counter("mmrec_events", "Events kept", registry=self.registry)
         self.items = Gauge("mmrec_items", "Things that can be recommended", registry=self.registry)
+        gauge = {
+            "lists": Gauge("mmrec_watched_lists", "Lists in the window", registry=self.registry),
+            "coverage": Gauge("mmrec_coverage", "Share of the things in the last lists", registry=self.registry),
+            "gini": Gauge("mmrec_gini", "Gini index of exposure in the last lists", registry=self.registry),
+            "fallbacks": Gauge("mmrec_fallback_share", "Share of fall-backs in the last lists", registry=self.registry),
+        }
+        shift = Gauge("mmrec_stability", "Stability index less chance", ["what"], registry=self.registry)
+        gauge |= {name: shift.labels(name) for name in ("score", "category", "how")}
+        self._watched, self.state = gauge, Gauge("mmrec_state", "0 ok, 1 watch, 2 alarm", registry=self.registry)
+
+    def watch(self, monitor: ListMonitor) -> None:
+        """Look at the last lists; what is not known yet is NaN."""
+        found = monitor.check()
+        for name, gauge in self._watched.items():
+            gauge.set(found.get(name, float("nan")))
+        self.state.set(monitor.state)
 
 
 class Guard:

@@ -2,9 +2,16 @@
 
 from __future__ import annotations
 
-from collections import deque
-from collections.abc import Sequence
-from dataclasses import dataclass
+import json
+import logging
+import threading
+import time
+from collections import Counter, deque
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from itertools import chain
+from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -14,8 +21,17 @@ from ..checks import between, whole
 from ..errors import DataError, ParameterError
 from .engine import Answer, Engine
 
+log = logging.getLogger("mmrec.serving")
+
 #: Customary limits of the stability index: below the first nothing has happened, above the second something has.
 WATCH, ALARM = 0.1, 0.25
+#: The same for the share of lists that are fall-backs.
+FALLBACK_WATCH, FALLBACK_ALARM = 0.01, 0.05
+#: By how many times its spread an index must exceed what it is by chance before anything is said.
+SURE = 3
+#: What a state is left at, as a share of the limit at which it was entered: at a limit nobody wants to be called twice.
+LEAVE = 0.8
+STATES = ("ok", "watch", "alarm")
 
 
 def population_stability(expected, observed, bins: int = 10) -> float:
@@ -39,11 +55,30 @@ def population_stability(expected, observed, bins: int = 10) -> float:
         edges = np.unique(np.quantile(expected, np.linspace(0, 1, whole("bins", bins, least=2) + 1)[1:-1]))
         expected, observed = (pd.Series(np.searchsorted(edges, v, side="right")) for v in (expected, observed))
     classes = pd.Index(expected).union(pd.Index(observed)).unique()
-    shares = []
-    for values in (expected, observed):
-        counts = values.value_counts().reindex(classes, fill_value=0).clip(lower=0.5)
-        shares.append((counts / counts.sum()).to_numpy())
-    return float(((shares[1] - shares[0]) * np.log(shares[1] / shares[0])).sum())
+    counts = [values.value_counts().reindex(classes, fill_value=0).to_numpy() for values in (expected, observed)]
+    return stability(*counts).index
+
+
+class Stability(NamedTuple):
+    """What :func:`stability` returns."""
+
+    index: float
+    by_chance: float
+    spread: float
+
+
+def stability(expected: np.ndarray, observed: np.ndarray) -> Stability:
+    """Population stability index of two arrays of counts of the same classes; its mean and spread by chance alone.
+
+    See :func:`population_stability`. Without any shift the index is about chi-squared with one degree of freedom less
+    than there are classes, times ``1 / n + 1 / m``. Counts may be fractions; classes empty in both do not count.
+    """
+    expected, observed = np.asarray(expected, float), np.asarray(observed, float)
+    there = expected + observed > 0
+    unit, freedom = 1 / expected.sum() + 1 / observed.sum(), max(int(there.sum()) - 1, 0)
+    counts = [np.maximum(values[there], 0.5) for values in (expected, observed)]
+    e, o = (values / values.sum() for values in counts)
+    return Stability(float(((o - e) * np.log(o / e)).sum()), float(freedom * unit), float((2 * freedom) ** 0.5 * unit))
 
 
 def drift(reference: pd.DataFrame, current: pd.DataFrame, bins: int = 10) -> pd.DataFrame:
@@ -66,44 +101,185 @@ def drift(reference: pd.DataFrame, current: pd.DataFrame, bins: int = 10) -> pd.
     return pd.DataFrame.from_dict(rows, orient="index")
 
 
+@dataclass(frozen=True)
+class Change:
+    """A monitor's state became another: "ok", "watch" or "alarm"; ``because`` names what is at its limit."""
+
+    before: str
+    after: str
+    because: list[str]
+    figures: dict[str, float]
+    time: float
+
+    def append_to(self, path: str | Path) -> None:
+        """Write it as a line of JSON at the end of a file."""
+        with open(path, "a", encoding="utf-8") as file:
+            file.write(json.dumps(asdict(self)) + "\n")
+
+
 class ListMonitor:
-    """The last lists that were given: scores, coverage, how they came about; against a reference of the same kind.
+    """The last lists that were given, against a reference of the same kind.
+
+    :meth:`add` costs microseconds, so that a request can afford it; all else is done in :meth:`check`, which belongs
+    into another thread.
 
     Parameters
     ----------
     n_items : int
     window : int, default 1000
         Lists that are looked at.
+    category : function or mapping, optional
+        From the id of an item to its label (None where it has none).
+    reference : dict, optional
+        What :meth:`summary` returned for lists that are known to be good. Default: the first lists that come.
+    first : int, default 1000
+        How many lists make the reference, where none is given.
+    least : int, default 200
+        No judgement on fewer lists.
+    on_change : function, optional
+        Called with a :class:`Change` whenever the state becomes another, once for each time. What it raises is logged.
+
+    Attributes
+    ----------
+    state : int
+        After the last check: 0 ok, 1 watch, 2 alarm. "watch" begins where a stability index exceeds by 0.1 what chance
+        makes of it (its mean without any shift and three times its spread), or where 1 % of the lists are fall-backs;
+        "alarm" at 0.25 and 5 %. A state is left at 80 % of the limit at which it was entered.
+    added : int
+        Lists taken in so far.
     """
 
-    def __init__(self, n_items: int, window: int = 1000) -> None:
-        self.n_items = whole("n_items", n_items)
+    def __init__(
+        self, n_items: int, window: int = 1000, *, category: Callable | Mapping | None = None,
+        reference: dict | None = None, first: int = 1000, least: int = 200,
+        on_change: Callable[[Change], None] | None = None,
+    ) -> None:  # fmt: skip
         self._answers: deque[tuple[tuple[str, ...], float, str, bool]] = deque(maxlen=whole("window", window))
+        self._first: list | None = None
+        self.first, self.least, self.on_change = whole("first", first), whole("least", least), on_change
+        self._adding, self._checking = threading.Lock(), threading.RLock()  # a hook may check again
+        self.state = self.added = 0
+        self.restart(n_items, category, reference)
+
+    def restart(self, n_items: int, category: Callable | Mapping | None = None, reference: dict | None = None) -> None:
+        """Forget all lists, for another model: its scores have another distribution, and that is no alarm."""
+        with self._checking:
+            self.n_items, self.reference = whole("n_items", n_items), reference
+            self._category = category.get if isinstance(category, Mapping) else category
+            with self._adding:
+                self._answers.clear()
+                self._first = [] if reference is None else None
+            self._become(0, ["another model"], {})
 
     def add(self, answer: Answer) -> None:
         """Take a list in."""
         best = answer.items[0].score if answer.items else np.nan
-        self._answers.append((tuple(hit.item for hit in answer.items), best, answer.how, answer.fallback))
+        row = (tuple(hit.item for hit in answer.items), best, answer.how, answer.fallback)
+        with self._adding:
+            self._answers.append(row)
+            self.added += 1
+            if self._first is not None and len(self._first) < self.first:
+                self._first.append(row)
+                if len(self._first) == self.first:
+                    self._answers.clear()  # nothing is compared with itself
 
     def __len__(self) -> int:
         return len(self._answers)
 
     def table(self) -> pd.DataFrame:
         """One row a list: score of the best, how it came about; for :func:`drift`."""
-        rows = [(best, how) for _, best, how, _ in self._answers]
+        rows = [(best, how) for _, best, how, _ in self._rows()]
         return pd.DataFrame(rows, columns=["score", "how"])
 
     def figures(self) -> dict[str, float]:
         """Share of the items that were shown, Gini index of their exposure, share of fall-backs."""
-        shown = pd.Series([item for items, *_ in self._answers for item in items]).value_counts()
+        return self._figures(self._rows())
+
+    def summary(self) -> dict:
+        """The distributions in the window, as a dict that JSON can hold: a reference for later.
+
+        ``Bundle.of(..., reference=monitor.summary())`` keeps it with the bundle.
+        """
+        return self._summary(self._rows(), None)
+
+    def check(self) -> dict[str, float]:
+        """Compare the window with the reference, and call ``on_change`` where the state is another than before.
+
+        Returns the figures of :meth:`figures` and ``score``, ``category`` and ``how``, the stability indices less what
+        chance makes of them; those are missing while there is no reference, or there are too few lists.
+        """
+        with self._checking:
+            with self._adding:
+                rows, full = list(self._answers), self._first is not None and len(self._first) >= self.first
+            if full:
+                self.reference, self._first = self._summary(self._first, None), None
+            figures = self._figures(rows)
+            if len(rows) < self.least:
+                return figures
+            figures |= self._shifts(rows)
+            limits = {"fallbacks": (FALLBACK_WATCH, FALLBACK_ALARM)}
+            states = {}
+            for name in ("score", "category", "how", "fallbacks"):
+                for level, limit in enumerate(limits.get(name, (WATCH, ALARM)), 1):
+                    if figures.get(name, 0) >= limit * (LEAVE if self.state >= level else 1):
+                        states[name] = level
+            state = max(states.values(), default=0)
+            self._become(state, [f"{n} {figures[n]:.3g}" for n, level in states.items() if level == state], figures)
+            return figures
+
+    def _become(self, state: int, because: list[str], figures: dict[str, float]) -> None:
+        if state == self.state:
+            return
+        change = Change(STATES[self.state], STATES[state], because, figures, time.time())
+        self.state = state
+        log.warning("lists: %s after %s (%s)", change.after, change.before, ", ".join(because) or "back within limits")
+        try:
+            if self.on_change is not None:
+                self.on_change(change)
+        except Exception:  # whoever is told must not stop the watch
+            log.exception("on_change failed")
+
+    def _rows(self) -> list:
+        with self._adding:
+            return list(self._answers)
+
+    def _figures(self, rows: list) -> dict[str, float]:
+        shown = Counter(chain.from_iterable(items for items, *_ in rows))
         counts = np.zeros(max(self.n_items, len(shown)))
-        counts[: len(shown)] = shown
+        counts[: len(shown)] = list(shown.values())
         return {
-            "lists": len(self),
+            "lists": len(rows),
             "coverage": len(shown) / self.n_items,
-            "gini": float(ranking.gini_index(counts)) if len(shown) else np.nan,
-            "fallbacks": float(np.mean([fallback for *_, fallback in self._answers])) if len(self) else 0.0,
+            "gini": float(ranking.gini_index(counts)) if shown else np.nan,
+            "fallbacks": sum(fallback for *_, fallback in rows) / max(len(rows), 1),
         }
+
+    def _summary(self, rows: list, edges: list[float] | None) -> dict:
+        """Counts in units of lists: the items of a list are no independent witnesses of what is shown."""
+        scores = np.array([best for _, best, *_ in rows if np.isfinite(best)], float)
+        if edges is None:
+            edges = np.unique(np.quantile(scores, np.linspace(0, 1, 11)[1:-1])) if len(scores) else []
+        classes = np.bincount(np.searchsorted(edges, scores, side="right"), minlength=len(edges) + 1)
+        shown = Counter(chain.from_iterable(items for items, *_ in rows))
+        labels: Counter = Counter()
+        if self._category is not None:
+            for item, n in shown.items():
+                labels[str(self._category(item))] += n * len(rows) / shown.total()
+        return {
+            "lists": len(rows), "edges": [float(e) for e in edges], "score": classes.tolist(),
+            "category": dict(labels), "how": dict(Counter(how for _, _, how, _ in rows)),
+        }  # fmt: skip
+
+    def _shifts(self, rows: list) -> dict[str, float]:
+        if self.reference is None:
+            return {}
+        now = self._summary(rows, self.reference["edges"])
+        pairs = {"score": (self.reference["score"], now["score"])}
+        for name in ("category", "how"):
+            classes = self.reference[name].keys() | now[name].keys()
+            pairs[name] = [[counts[name].get(c, 0) for c in classes] for counts in (self.reference, now)]
+        found = {name: stability(*pair) for name, pair in pairs.items() if min(map(sum, pair)) > 0}
+        return {name: s.index - s.by_chance - SURE * s.spread for name, s in found.items()}
 
 
 @dataclass(frozen=True)

@@ -287,3 +287,68 @@ def test_reload_while_there_is_no_bundle_is_no_defect(bundle, tmp_path):
         assert "ask again" in answer.json()["detail"]
         (tmp_path / "away.json").rename(folder / "bundle.json")
         assert client.post("/reload").json()["changed"] is False
+
+
+def figure(client, name):
+    """One number of /metrics."""
+    lines = [line for line in client.get("/metrics").text.splitlines() if line.startswith(name + " ")]
+    return float(lines[0].split()[1])
+
+
+def test_the_lists_are_watched(bundle, tmp_path):
+    told, alerts = [], tmp_path / "alerts.jsonl"
+    folder = bundle.save(tmp_path / "bundle")
+    settings = Settings(watch=0, lists=40, category="kind", look=0, alert_file=alerts)
+    with TestClient(create_app(folder, tmp_path / "e.sqlite", settings, told.append)) as client:
+        assert np.isnan(figure(client, 'mmrec_stability{what="category"}'))
+        for n in range(80):
+            client.get(f"/recommend/u{n % 40}", params={"k": 4})
+        client.get("/similar/i3")  # not among the lists that are watched
+        assert figure(client, "mmrec_watched_lists") == 40
+        assert figure(client, 'mmrec_stability{what="category"}') < 0.1
+        assert figure(client, "mmrec_state") == 0
+        for n in range(40):
+            client.get(f"/recommend/u{n % 40}", params={"k": 4, "where": "kind:red"})
+        assert figure(client, "mmrec_state") == 2
+        assert figure(client, "mmrec_state") == 2
+        assert figure(client, "mmrec_coverage") <= 8 / 24
+        assert 0 < figure(client, "mmrec_gini") < 1
+        assert figure(client, "mmrec_fallback_share") == 0
+        assert [(c.before, c.after) for c in told] == [("ok", "alarm")]
+        assert [json.loads(line)["after"] for line in alerts.read_text().splitlines()] == ["alarm"]
+        (folder / "bundle.json").write_text((folder / "bundle.json").read_text() + " ")
+        assert client.post("/reload").json()["changed"]
+        assert figure(client, "mmrec_state") == 0
+
+
+def test_the_lists_are_looked_at_without_a_scrape(folder, tmp_path):
+    told = []
+    settings = Settings(watch=0, lists=20, category="kind", look=0.05)
+    app = create_app(folder, tmp_path / "e.sqlite", settings, told.append)
+    with TestClient(app) as client:
+        for n in range(60):
+            client.get(f"/recommend/u{n % 40}", params={"k": 4} | ({"where": "kind:red"} if n >= 40 else {}))
+        until = time.monotonic() + 5
+        while not told and time.monotonic() < until:
+            time.sleep(0.02)
+    assert told[-1].after == "alarm"
+
+
+def test_a_reference_travels_with_the_bundle(bundle, tmp_path):
+    from mmrec_lib.serving import Engine, ListMonitor
+
+    monitor = ListMonitor(24, category=dict(zip(bundle.items.index, bundle.items["kind"], strict=True)))
+    engine = Engine(bundle)
+    for n in range(40):
+        monitor.add(engine.recommend(f"u{n}", 4))
+    bundle.info["reference"] = monitor.summary()
+    try:
+        folder = bundle.save(tmp_path / "bundle")
+    finally:
+        del bundle.info["reference"]
+    settings = Settings(watch=0, lists=40, category="kind", look=0)
+    with TestClient(create_app(folder, tmp_path / "e.sqlite", settings)) as client:
+        assert "reference" not in client.get("/health").json()["bundle"]
+        for n in range(40):
+            client.get(f"/recommend/u{n}", params={"k": 4, "where": "kind:red"})
+        assert figure(client, "mmrec_state") == 2  # without waiting for first lists
