@@ -1,11 +1,12 @@
 """The service under load: latency, start, hostile requests, killed processes; and an index of a million items.
 
-    python benchmarks/serving.py load start hostile kill index
+    python benchmarks/serving.py load start hostile schema kill index
 
 ``load``: `/recommend` for the stamps, requests at a fixed rate whether or not earlier ones are answered, each timed
 from when it was due. ``start``: from the command to the first answer. ``hostile``: malformed requests of many kinds; no
-500, no stack trace, no growth of memory. ``kill``: SIGKILL while feedback is written; nothing acknowledged is lost.
-``index``: recall and latency of HNSW for 1,000,000 vectors of 64 dimensions.
+500, no stack trace, no growth of memory. ``schema``: requests that schemathesis derives from the service's own
+description, half of them against it; every answer must be as described. ``kill``: SIGKILL while feedback is written;
+nothing acknowledged is lost. ``index``: recall and latency of HNSW for 1,000,000 vectors of 64 dimensions.
 """
 
 from __future__ import annotations
@@ -253,6 +254,46 @@ def _send(url: str, item: str, name: str, done: list[str], stop: threading.Event
 
 
 # -- a million items -------------------------------------------------------------------------------------------------
+def schema(folder: Path, n: int = 10_000) -> None:
+    """Requests from the description of the service, right ones and wrong ones; is every answer as described?"""
+    import requests
+    import schemathesis
+    from hypothesis import HealthCheck, given, settings
+    from schemathesis import GenerationMode, checks
+    from schemathesis.specs.openapi import checks as described
+
+    wanted = (
+        checks.not_a_server_error, described.status_code_conformance, described.content_type_conformance,
+        described.response_schema_conformance, described.negative_data_rejection,
+    )  # fmt: skip
+    status, traces = Counter(), 0
+    with Server(folder) as server:
+        _raw(server.port, "GET", "/search?q=bird", {}, b"")  # the encoders are loaded, once
+        time.sleep(10)
+        operations = list(schemathesis.openapi.from_url(f"{server.url}/openapi.json").get_all_operations())
+        for operation in (found.ok() for found in operations):
+            right, wrong = (operation.as_strategy(generation_mode=mode) for mode in GenerationMode)
+
+            @given(case=right | wrong)
+            @settings(max_examples=n // len(operations) + 1, deadline=None, database=None, derandomize=True,
+                      suppress_health_check=list(HealthCheck))  # fmt: skip
+            def ask(case):
+                nonlocal traces
+                try:
+                    answer = case.call(timeout=20)
+                except requests.exceptions.RequestException:
+                    status["closed"] += 1
+                    assert len(case.as_curl_command()) > 2**15, "only requests that are too long may be cut off"
+                    return
+                status[answer.status_code] += 1
+                traces += "Traceback" in answer.text
+                case.validate_response(answer, checks=wanted)
+
+            ask()
+    print(f"schema: {sum(status.values()):,} requests to {len(operations)} operations, status "
+          f"{dict(sorted(status.items(), key=str))}, stack traces {traces}, every answer as described")  # fmt: skip
+
+
 def index(n: int = 1_000_000, dim: int = 64) -> None:
     """Recall@20 and latency of HNSW, one query at a time; vectors in clusters, as those of items are."""
     rng = np.random.default_rng(0)
@@ -279,7 +320,7 @@ def index(n: int = 1_000_000, dim: int = 64) -> None:
 
 def main() -> None:
     """Run the named parts."""
-    parts = {"load": load, "start": start, "hostile": hostile, "kill": kill}
+    parts = {"load": load, "start": start, "hostile": hostile, "schema": schema, "kill": kill}
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("parts", nargs="+", choices=[*parts, "index"])
     wanted = parser.parse_args().parts
