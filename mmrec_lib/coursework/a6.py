@@ -45,7 +45,7 @@ def personal(seed: int) -> dict:
     }
 
 
-def _vectors(rng: np.random.Generator, n: int = 6000, dim: int = 24, cells: int = 64) -> dict:
+def _vectors(rng: np.random.Generator, n: int = 5000, dim: int = 24, cells: int = 64) -> dict:
     """Vectors of length one around many centres, queries, and the centres of a few rounds of k-means.
 
     With 101 queries no mean recall of lists of twenty is exactly 0.96, where rounding would decide.
@@ -247,12 +247,15 @@ def _cell_search(vectors, centres, queries, k: int, n_probes: int) -> tuple[np.n
 
 
 def probes_needed(vectors, centres, queries, exact, goal: float) -> int:
-    """The smallest number of cells to look into whose mean recall reaches the goal."""
-    for n in range(1, len(centres)):
-        items, _ = _cell_search(vectors, centres, queries, exact.shape[1], n)
-        if np.mean([np.isin(a, b).mean() for a, b in zip(exact, items, strict=True)]) >= goal:
-            return n
-    return len(centres)
+    """The smallest number of cells to look into whose mean recall reaches the goal.
+
+    A true item is found as soon as its own cell is looked into: nothing that is found beside it is better.
+    """
+    cell = (vectors @ centres.T).argmax(axis=1)
+    place = np.argsort(np.argsort(-(queries @ centres.T), axis=1), axis=1)  # of each cell, for each query
+    needed = np.take_along_axis(place, cell[exact], axis=1)
+    shares = [(needed < n).mean() for n in range(1, len(centres) + 1)]
+    return 1 + int(np.flatnonzero(np.array(shares) >= goal)[0])
 
 
 # -- 4 -----------------------------------------------------------------------------------------------------------------
