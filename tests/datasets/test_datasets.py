@@ -10,7 +10,7 @@ from mmrec_lib.errors import UnknownNameError
 
 
 def test_names():
-    assert mm.datasets.available() == ["ml-100k", "stamps"]
+    assert mm.datasets.available() == ["amazon-2023", "ml-100k", "stamps"]
     with pytest.raises(UnknownNameError, match=r"unknown data set 'ml-100'.*Did you mean 'ml-100k'"):
         mm.datasets.load("ml-100")
 
