@@ -21,6 +21,9 @@ N_PEOPLE, LEAST = 300, 5
 #: Settings of task 8: neighbours and shrinkage.
 SETTINGS = list(product((10, 50, 150), (0, 20)))
 
+#: Films that are equally near may be kept in any order. That moves a mean recall by 0.004 at most in fifty trials.
+TIES = 0.01
+
 
 # -- the student's own data ----------------------------------------------------------------------------------------
 @functools.cache
@@ -334,24 +337,25 @@ def _scores(space) -> None:
 @assignment.task(8, "Choose on validation", points=8, needs=["validation_scores", "best", "test_recall"])
 def _choose(space) -> None:
     X, V, T = parts(space.work)
-    settings = [(5, 0), (60, 20)]
-    got = call(space["validation_scores"], X, T, settings)  # other held-out films under the name of V
-    close(got, right_validation(X, T, settings), "validation_scores(X, V, settings) with other held-out films",
-          atol=4e-3, wrong=[
-              (right_validation(X, V, settings), "the result does not depend on the argument V: use it")])  # fmt: skip
-    got = call(space["validation_scores"], X, V, settings)
-    close(got, right_validation(X, V, settings), "validation_scores(X, V, settings)", atol=4e-3)
+    settings = [(10, 0), (60, 20)]
+    others = T[::-1].tocsr()  # other held-out films, and of other people: hardly any is found
+    right, on_valid = right_validation(X, others, settings), right_validation(X, V, settings)
+    hint = "the result does not depend on the argument V: use it in place of a name from outside"
+    fixed = [(on_valid, hint), (right_validation(X, T, settings), hint)]
+    got = call(space["validation_scores"], X, others, settings)
+    close(got, right, "validation_scores(X, V, settings) with other held-out films", fixed, atol=TIES)
+    close(call(space["validation_scores"], X, V, settings), on_valid, "validation_scores(X, V, settings)", atol=TIES)
     on_valid, on_test = own_values(space.work)
     best = tuple(space["best"])
     if best not in space.work.settings:
         raise Failed(f"best is {best}; expected one of work.settings, as in (50, 20)")
     at = space.work.settings.index(best)
-    if on_valid[at] < on_valid.max() - 2e-3:
+    if on_valid[at] < on_valid.max() - TIES / 2:
         hint = ""
         if on_test.argmax() == at:
             hint = ": it is the best on test, which must stay closed while we choose"
         raise Failed(f"best is {best}, and another setting has a higher recall on validation{hint}")
-    close(space["test_recall"], np.nanmean(per_person(X, T, best)), "test_recall", atol=4e-3,
+    close(space["test_recall"], np.nanmean(per_person(X, T, best)), "test_recall", atol=TIES,
           wrong={on_valid[at]: "that is the recall on validation; now the test part is opened, once"})  # fmt: skip
 
 
@@ -366,7 +370,7 @@ def _interval(space) -> None:
     best = tuple(space["best"])
     mean, low, high = paired(per_person(X, T, best), per_person(X, T, None))
     turned = (np.array([-mean, -high, -low]), "popularity less neighbours; asked is neighbours less popularity")
-    close(np.asarray(space["difference"], float), np.array([mean, low, high]), "difference", [turned], atol=8e-3)
+    close(np.asarray(space["difference"], float), np.array([mean, low, high]), "difference", [turned], atol=TIES)
 
 
 def two_models(n, seed) -> tuple[np.ndarray, np.ndarray]:
