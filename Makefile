@@ -13,7 +13,7 @@ export OMP_NUM_THREADS = 1
 export PATH := $(abspath $(BIN)):$(PATH)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup data book test lint format unit notebooks html colab lab links bench clean
+.PHONY: help setup data book test lint format unit coursework notebooks html colab lab links bench clean
 
 help:       ## list the targets
 	@grep -E '^[a-z]+: .*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):[^#]*## */\1\t/' | expand -t 12
@@ -32,7 +32,7 @@ data: setup  ## obtain the data sets of the book (into datasets/.cache)
 book: setup  ## build the HTML book into _build/html
 	$(BIN)/python tools/get_mathjax.py && $(BIN)/jupyter-book build . --all -n -W --keep-going --quiet
 
-test: lint data unit notebooks book html colab  ## all checks: what CI runs
+test: lint data unit coursework notebooks book html colab  ## all checks: what CI runs
 
 lint: setup  ## style, import order of the rooms, spelling, form of the chapters
 	$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/lint-imports --no-logo && $(BIN)/codespell && $(PYTEST) tests/book/test_notebooks.py
@@ -41,7 +41,10 @@ format: setup  ## let ruff format and mend what it can
 	$(BIN)/ruff check --fix . ; $(BIN)/ruff format .
 
 unit: data  ## unit tests
-	$(PYTEST) -n 2 --dist loadscope tests --ignore tests/book
+	$(PYTEST) -n 2 --dist loadscope tests --ignore tests/book --ignore tests/coursework
+
+coursework: data  ## assignments: solutions, wrong answers, student versions, the grader
+	$(PYTEST) -n 2 tests/coursework
 
 notebooks: data  ## execute every chapter and compare its checked outputs
 	tools/system_packages.sh checks
