@@ -36,6 +36,8 @@ BANNED = (
 )
 SECTIONS = ("What we measured", "Summary", "Exercises", "Quiz", "Further reading")
 IMAGE_TYPES = ("image/png", "image/svg+xml", "image/jpeg")
+QUESTION = re.compile(r"^\*\*(\d+)\. (.+)\*\*$")
+CHOICE = re.compile(r":::\{dropdown\} ([A-D])\. (.+)\n\*\*(Right|No|Not quite)\.\*\* (.+)\n:::")
 
 
 @pytest.fixture(scope="module", params=CHAPTERS, ids=lambda path: path.stem)
@@ -180,3 +182,99 @@ def test_exercises_have_solutions(path, text):
 def test_cites(text):
     keys = set(re.findall(r"\{cite:\w+\}`([^`]+)`", text))
     assert len(keys) >= 2
+
+
+def quiz(text: str) -> list[tuple[str, list[tuple[str, ...]]]]:
+    """Questions, each with its choices: letter, title, first word of the explanation, the rest of it."""
+    (section,) = re.findall(r"^## Quiz\n(.*?)(?=^## |\Z)", text, flags=re.MULTILINE | re.DOTALL)
+    questions: list[tuple[str, list[tuple[str, ...]]]] = []
+    for number, block in enumerate(filter(None, (part.strip() for part in section.split("\n\n")))):
+        question, choice = QUESTION.fullmatch(block), CHOICE.fullmatch(block)
+        assert question or choice, f"neither a question nor a choice with its explanation: {block[:80]}"
+        assert question or number, "choices without a question"
+        if question:
+            assert int(question[1]) == len(questions) + 1, f"numbered in order: {block[:80]}"
+            questions.append((question[2], []))
+        else:
+            questions[-1][1].append(choice.groups())
+    return questions
+
+
+def check_question(question: str, choices: list[tuple[str, ...]]) -> None:
+    assert choices, f"no choices: {question}"
+    letters, titles, verdicts, explanations = zip(*choices, strict=True)
+    assert "".join(letters) in ("ABC", "ABCD"), f"three or four choices, in order: {question}"
+    assert verdicts.count("Right") == 1, f"one choice is right: {question}"
+    assert len(set(titles)) == len(titles), f"a choice twice: {question}"
+    for explanation in explanations:
+        assert len(explanation.split()) >= 6, f"says too little: {explanation}"
+        assert not re.search(r"\b(choice|answer) [A-D]\b", explanation), f"choices may move: {explanation}"
+
+
+def check_quiz(text: str) -> int:
+    """Assert the form of CONTRIBUTING.md; the number of questions."""
+    questions = quiz(text)
+    for question, choices in questions:
+        check_question(question, choices)
+    return len(questions)
+
+
+def test_quiz(text):
+    assert 3 <= check_quiz(text) <= 5
+
+
+def test_quiz_of_the_template():
+    assert check_quiz((ROOT / "chapters" / "TEMPLATE.md").read_text(encoding="utf-8"))
+
+
+@pytest.mark.parametrize(
+    ("wrong", "instead"),
+    [
+        ("**Right.**", "**No.**"),  # none is right
+        ("**No.** Two", "**Right.** Two"),  # two are
+        ("**No.** Two and two would be", "Two and two would be"),  # without a verdict
+        ("**No.** Two and two would be three plus nothing.", "**No.** Wrong."),  # without an explanation
+        ("Two and two would be three plus nothing.", ""),
+        (":::{dropdown} C.", ":::{dropdown} D."),  # letters
+        ("**1. ", "**2. "),  # numbers
+        ("**1. How much is two and two?**\n\n", ""),  # no question
+        ("\n:::\n\n:::{dropdown} C.", "\n:::{dropdown} C."),  # not closed
+        ("one choice more than", "as answer A says, one more than"),
+    ],
+)
+def test_a_quiz_out_of_form_is_noticed(wrong, instead):
+    text = """## Quiz
+
+**1. How much is two and two?**
+
+:::{dropdown} A. Four
+**Right.** Count on your fingers: one choice more than three.
+:::
+
+:::{dropdown} B. Three
+**No.** Two and two would be three plus nothing.
+:::
+
+:::{dropdown} C. Twenty-two
+**Not quite.** So they look side by side, but we add.
+:::
+
+## Further reading
+"""
+    assert check_quiz(text) == 1
+    assert text.count(wrong) == 1
+    with pytest.raises(AssertionError):
+        check_quiz(text.replace(wrong, instead))
+
+
+def test_the_right_choice_cannot_be_guessed():
+    cells = [cell for path in CHAPTERS for cell in nbformat.read(path, as_version=4).cells]
+    sections = [cell.source for cell in cells if cell.cell_type == "markdown" and "\n## Quiz\n" in f"\n{cell.source}"]
+    questions = [choices for section in sections for _, choices in quiz(section)]
+    right = [next(choice for choice in choices if choice[2] == "Right") for choices in questions]
+    shares = {letter: sum(choice[0] == letter for choice in right) / len(right) for letter in "ABCD"}
+    assert max(shares.values()) < 0.4, f"the right choice stands too often in one place: {shares}"
+    longest = [
+        choice[1] == max((c[1] for c in choices), key=len) for choice, choices in zip(right, questions, strict=True)
+    ]
+    assert sum(longest) / len(longest) < 0.4, "the right choice is too often the longest"
