@@ -80,9 +80,9 @@ def _student(options) -> int:
 
 
 def _grade(options) -> int:
-    from ..coursework import grade
+    from ..coursework import grading
 
-    table = grade(
+    table = grading.grade(
         options.assignment,
         options.submissions,
         options.out,
@@ -95,7 +95,10 @@ def _grade(options) -> int:
     )
     counts = table["status"].value_counts()
     print(f"{options.out / 'points.csv'}: " + ", ".join(f"{n} {status}" for status, n in counts.items()))
-    return 0
+    broken = table.loc[table["status"] == grading.BROKEN, "note"]
+    if len(broken):
+        print(broken.iloc[0], file=sys.stderr)
+    return 1 if len(broken) else 0
 
 
 def _check(options) -> int:
