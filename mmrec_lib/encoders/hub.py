@@ -3,14 +3,29 @@
 from __future__ import annotations
 
 import hashlib
+import importlib
 import importlib.util
 import os
+import sys
 from functools import lru_cache
 from pathlib import Path
 
 from ..errors import DownloadError, MissingPackageError
 
 _WEIGHTS = ("*.safetensors", "*.bin", "*.pth", "*.pt", "*.json", "*.txt", "*.model")
+
+
+def imported(package: str, purpose: str):
+    """The package, loaded when it is first needed; :class:`MissingPackageError` says what it is needed for.
+
+    A package that puts another module in its place while it is imported, as transformers does, is the first, unfinished
+    one for a thread whose ``import`` waits for that of another; hence the look into ``sys.modules``.
+    """
+    try:
+        importlib.import_module(package)
+    except ImportError:
+        raise MissingPackageError(package, purpose) from None
+    return sys.modules[package]
 
 
 def load_pretrained(cls, model: str, **options):

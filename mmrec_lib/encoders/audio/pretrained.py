@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ...errors import MissingPackageError, ParameterError
+from ...errors import ParameterError
 from .. import hub
 from ..precision import check, computing
 from .loading import RATE, SoundEncoder
@@ -105,11 +105,7 @@ def cut(wave: np.ndarray, longest: int, least: int) -> list[np.ndarray]:
 
 
 def _transformers():
-    try:
-        import transformers
-    except ImportError:
-        raise MissingPackageError("transformers", "a pretrained model of sound") from None
-    return transformers
+    return hub.imported("transformers", "a pretrained model of sound")
 
 
 def _longest(extractor) -> float | None:

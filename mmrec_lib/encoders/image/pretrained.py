@@ -10,7 +10,7 @@ import numpy as np
 
 from ...errors import DownloadError, MissingPackageError, ModelFileError, ParameterError
 from ..base import Encoder
-from ..hub import file_hash, load_pretrained, package_folder, weights_id
+from ..hub import file_hash, imported, load_pretrained, package_folder, weights_id
 from ..precision import check, computing
 from .loading import check_framing, open_picture, square
 
@@ -414,8 +414,4 @@ def _config(model: str):
 
 
 def _transformers():
-    try:
-        import transformers
-    except ImportError:
-        raise MissingPackageError("transformers", "an encoder of the Hugging Face hub") from None
-    return transformers
+    return imported("transformers", "an encoder of the Hugging Face hub")

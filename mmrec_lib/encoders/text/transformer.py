@@ -7,9 +7,9 @@ from functools import lru_cache
 
 import numpy as np
 
-from ...errors import MissingPackageError, ParameterError
+from ...errors import ParameterError
 from ..base import Encoder
-from ..hub import load_pretrained, package_folder, weights_id
+from ..hub import imported, load_pretrained, package_folder, weights_id
 from ..precision import check, computing
 
 POOLINGS = ("mean", "cls", "last")
@@ -251,8 +251,4 @@ def _config(source: str):
 
 
 def _transformers():
-    try:
-        import transformers
-    except ImportError:
-        raise MissingPackageError("transformers", "a pretrained text model") from None
-    return transformers
+    return imported("transformers", "a pretrained text model")

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from ...errors import MissingPackageError, ParameterError
+from ...errors import ParameterError
 from ..base import Encoder
-from ..hub import load_pretrained, weights_id
+from ..hub import imported, load_pretrained, weights_id
 from ..precision import check, computing
 from .frames import HOW, sample_frames
 
@@ -71,8 +71,4 @@ def _side(size) -> int:
 
 
 def _transformers():
-    try:
-        import transformers
-    except ImportError:
-        raise MissingPackageError("transformers", "a video transformer") from None
-    return transformers
+    return imported("transformers", "a video transformer")
