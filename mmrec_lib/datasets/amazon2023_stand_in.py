@@ -13,7 +13,7 @@ from urllib.parse import quote
 import numpy as np
 
 from ..checks import whole
-from ..data import Dataset
+from ..data import Dataset, Interactions
 from . import stamps
 
 
@@ -22,8 +22,9 @@ class StandIn:
 
     Every field of the published files is there, and what is wrong with them too: things without metadata, prices that
     are missing, people who review a thing twice, addresses behind which there is no picture, and pictures that broke on
-    the way. The people are simulated (:func:`mmrec_lib.simulation.simulate`): numbers that come from them say nothing
-    about Amazon. Use it in a ``with`` statement, or call ``close()``.
+    the way; and a fifth of the things come into the shop late. The people are simulated
+    (:func:`mmrec_lib.simulation.simulate`): numbers that come from them say nothing about Amazon. Use it in a ``with``
+    statement, or call ``close()``.
 
     Parameters
     ----------
@@ -92,7 +93,8 @@ def _write(path: Path, records) -> None:
 
 
 def _reviews(data: Dataset, rng: np.random.Generator) -> list[dict]:
-    events, again = data.interactions, rng.random(len(data.interactions)) < 0.02
+    events = _after_launch(data.interactions, rng)
+    again = rng.random(len(events)) < 0.02
     records = []
     for row in range(len(events)):
         user, item, stars, when = (int(column[row]) for column in (events.user, events.item, events.value, events.time))
@@ -104,6 +106,13 @@ def _reviews(data: Dataset, rng: np.random.Generator) -> list[dict]:
                 "helpful_vote": 0, "verified_purchase": bool(row % 10),
             })  # fmt: skip
     return records
+
+
+def _after_launch(events: Interactions, rng: np.random.Generator) -> Interactions:
+    """A fifth of the things are new in the last third of the time: nobody reviewed them before."""
+    late, when = rng.random(events.n_items) < 0.2, rng.uniform(0.67, 1.0, events.n_items)
+    launch = np.where(late, np.quantile(events.time, when), 0)
+    return events.select(events.time >= launch[events.item])
 
 
 def _metadata(data: Dataset, address: str, rng: np.random.Generator) -> list[dict]:
