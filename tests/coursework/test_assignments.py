@@ -46,6 +46,13 @@ def test_every_assignment_has_a_folder_and_every_folder_an_assignment():
     assert listed["title"].is_unique
 
 
+def test_table_of_the_readme(folder, assignment):
+    text = (ROOT / "coursework" / "README.md").read_text(encoding="utf-8")
+    low, high = assignment.hours
+    row = rf"\| `{assignment.key}` \| \[{re.escape(assignment.title)}\]\({folder.name}/student.ipynb\) \| \d+ \| "
+    assert re.search(rf"{row}{low} to {high} \|", text), f"{assignment.title}, {low} to {high} hours"
+
+
 def test_student_version_is_what_the_tool_makes(folder, instructor):
     stored = (folder / "student.ipynb").read_text(encoding="utf-8")
     made = nbformat.writes(notebooks.student_version(instructor)) + "\n"

@@ -76,7 +76,7 @@ def test_close_takes_what_is_right(got, expected):
         ({1, 2}, {2, 3}, "f() is {1, 2}, expected {2, 3}: missing {3}, too much {1}"),
         ([2, 3], {2, 3}, "f() gives [2, 3]; expected {2, 3}"),
         (np.ones(2), {1}, "f() gives [1., 1.]; expected {1}"),
-        ("abd", "abc", "f() is 'abd', expected 'abc'"),
+        ("abx", "abc", "f() is 'abx', expected 'abc'"),
         (len, 1.0, "f() gives the function len; expected a number"),
     ],
 )  # fmt: skip

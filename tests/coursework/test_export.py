@@ -1,4 +1,4 @@
-"""Assignments for nbgrader: the metadata that it reads, and points from hidden tests inside a notebook."""
+"""Assignments for nbgrader and Otter: the metadata that it reads, and points from hidden tests inside a notebook."""
 
 from __future__ import annotations
 
@@ -85,6 +85,32 @@ def test_solutions_stand_in_solution_cells_and_tests_are_hidden(made):
             compile(cell.source, "cell", "exec")
 
 
+def test_blocks_for_otter_open_and_close_in_turns(folder):
+    made = export.for_otter(folder)
+    nbformat.validate(made)
+    open_blocks, names = [], []
+    for cell in made.cells:
+        assert notebooks.BEGIN not in cell.source, "of our own form"
+        assert "instructor" not in notebooks.tags(cell)
+        if cell.cell_type == "raw":
+            side, _, kind = cell.source.splitlines()[0].removeprefix("# ").partition(" ")
+            if side == "BEGIN":
+                assert (kind == "QUESTION") == (not open_blocks), "a question holds solutions and tests"
+                open_blocks.append(kind)
+                names += [line.partition(": ")[2] for line in cell.source.splitlines() if line.startswith("name:")]
+            elif side == "END":
+                assert open_blocks.pop() == kind
+        elif cell.id.startswith("points-"):
+            assert open_blocks == ["QUESTION", "TESTS"]
+            compile(cell.source, "cell", "exec")
+        elif "# BEGIN SOLUTION" in cell.source or notebooks.number(cell, "written") is not None:
+            assert open_blocks == ["QUESTION", "SOLUTION"]
+    assert not open_blocks
+    known = mm.coursework.find(folder.name.partition("_")[0])
+    assert {f"task{n}" for n in known.tasks} <= set(names)
+    assert len(set(names)) == len(names)
+
+
 def test_the_text_of_the_tests_comes_back_whole(folder, made):
     first = min(int(name.partition("-")[2]) for name in marked(made) if name.startswith("points-"))
     source = marked(made)[f"points-{first}"].source.rpartition("\nexport.points")[0]
@@ -120,7 +146,9 @@ def test_a_question_without_points_is_named(tmp_path):
 
 def test_from_the_command_line(tmp_path, capsys):
     target = tmp_path / "source" / "a6" / "a6.ipynb"
-    assert export.main([str(ROOT / "coursework" / "a6_service"), str(target)]) == 0
+    assert export.main(["nbgrader", str(ROOT / "coursework" / "a6_service"), str(target)]) == 0
     assert marked(notebooks.read(target))["points-4"].metadata.nbgrader.points == 8
-    assert export.main([]) == 2
-    assert "source/a1" in capsys.readouterr().err
+    assert export.main(["otter", str(ROOT / "coursework" / "a6_service"), str(tmp_path / "a6.ipynb")]) == 0
+    assert (tmp_path / "hidden_tests.py").is_file()
+    assert export.main(["moodle", "a", "b"]) == export.main([]) == 2
+    assert "nbgrader|otter" in capsys.readouterr().err
