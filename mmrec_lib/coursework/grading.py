@@ -343,11 +343,13 @@ def grade(
     out = Path(out)
     kept = out / ".graded"
     kept.mkdir(parents=True, exist_ok=True)
+    handed_out = tests.with_name("student.ipynb")
+    handed_out = notebooks.read(handed_out) if handed_out.is_file() else None
     done = 0
 
     def one(path: Path) -> Outcome:
         nonlocal done
-        outcome = prepared(path, assignment)
+        outcome = prepared(path, assignment, handed_out)
         if outcome.status == OK:
             mark = _fingerprint(path, tests, assignment)
             outcome = _from_earlier(kept / mark, outcome, again) or _graded(
@@ -397,7 +399,7 @@ def default_tests(assignment: str) -> Path:
     )
 
 
-def prepared(path: Path, assignment: str) -> Outcome:
+def prepared(path: Path, assignment: str, handed_out=None) -> Outcome:
     """What is known without running anything: the student, the written answers, or why it cannot be graded."""
     outcome = Outcome(file=str(path))
     try:
@@ -420,12 +422,7 @@ def prepared(path: Path, assignment: str) -> Outcome:
     begun = re.search(r"coursework\.start\(\s*['\"](\w+)", code)
     if begun and begun[1] != assignment:
         outcome.status, outcome.note = OTHER, f"this is a notebook of {begun[1]}"
-    for cell in notebook.cells:
-        with contextlib.suppress(DataError):
-            question = notebooks.number(cell, "written")
-            if question is not None:
-                text = outcome.written.get(question, "")
-                outcome.written[question] = f"{text}\n\n{cell.source}".strip()
+    outcome.written = notebooks.written_answers(notebook, handed_out)
     return outcome
 
 
@@ -553,7 +550,7 @@ def _written_text(outcomes: list[Outcome], assignment: Assignment) -> str:
         for outcome in outcomes:
             if question in outcome.written:
                 text = outcome.written[question]
-                empty = " (not answered)" if notebooks.TEXT in text else ""
+                empty = " (not answered)" if text.rstrip().endswith(notebooks.TEXT) else ""
                 lines += [f"### {outcome.student}{empty}", "", *_quoted(text)]
     return "\n".join(lines).rstrip() + "\n"
 

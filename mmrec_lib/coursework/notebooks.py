@@ -111,6 +111,44 @@ def solved_cells(notebook) -> dict[int, list]:
     return found
 
 
+def written_answers(notebook, handed_out=None) -> dict[int, str]:
+    """The answers to the written questions, by number.
+
+    An answer is the cell with the tag. With the notebook as it was handed out, text cells that the student has put
+    right below belong to it; and where an editor has dropped the tag, the answer is a cell that begins like the
+    question's, or a new one below the cell that came before it.
+    """
+    known, begins, below = set(), {}, {}
+    before = None
+    for cell in handed_out.cells if handed_out is not None else ():
+        question = number(cell, "written")
+        if question is None:
+            known.add(cell.source)
+        else:
+            first = cell.source.partition("\n")[0]
+            begins |= {} if first == TEXT else {first: question}
+            below[before] = question
+        before = cell.source
+    found: dict[int, list[str]] = {}
+    current, before = None, None
+    for cell in notebook.cells:
+        question = _question(cell)
+        if question is None and handed_out is not None and cell.cell_type == "markdown" and cell.source not in known:
+            question = begins.get(cell.source.partition("\n")[0], below.get(before, current))
+        current = question
+        if question is not None:
+            found.setdefault(question, []).append(cell.source)
+        before = cell.source
+    return {question: "\n\n".join(texts) for question, texts in found.items()}
+
+
+def _question(cell) -> int | None:
+    try:
+        return number(cell, "written")
+    except DataError:  # a student may do anything to tags
+        return None
+
+
 def student_version(notebook):
     """A notebook for students from an instructor's.
 

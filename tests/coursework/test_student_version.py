@@ -168,3 +168,26 @@ def test_id_is_read_without_running():
     assert notebooks.student_id(make([("code", [], "STUDENT = 4711"), ("code", [], "STUDENT = 'bob'")])) == "4711"
     assert notebooks.student_id(make([("code", [], "STUDENT = input()"), ("markdown", [], "STUDENT = 'x'")])) is None
     assert notebooks.student_id(make([("code", [], "STUDENT = ("), ("code", [], "STUDENT = 'bob'")])) == "bob"
+
+
+def test_written_answers_are_found():
+    kinds = [
+        ("markdown", [], "# Title"),
+        ("markdown", ["written-1"], "**1.** Why?\n\n*Your answer here.*"),
+        ("code", [], "check(1)"),
+        ("markdown", ["written-2"], "*Your answer here.*"),
+        ("markdown", [], "## End"),
+    ]
+    handed_out = make(kinds)
+    answered = [list(cell) for cell in kinds]
+    answered[1][2], answered[3][2] = "**1.** Why?\n\nBecause.", "Never."
+    expected = {1: "**1.** Why?\n\nBecause.", 2: "Never."}
+    assert notebooks.written_answers(make(answered)) == expected
+    for cell in answered:
+        cell[1] = []  # an editor that drops tags
+    assert notebooks.written_answers(make(answered)) == {}
+    assert notebooks.written_answers(make(answered), handed_out) == expected
+    more = [*answered[:4], ("markdown", [], "And so on."), answered[4], ("markdown", [], "My notes")]
+    assert notebooks.written_answers(make(more), handed_out) == {**expected, 2: "Never.\n\nAnd so on."}
+    beside = [*kinds[:4], ("markdown", [], "Never."), kinds[4]]  # the answer in a cell below the place for it
+    assert notebooks.written_answers(make(beside), handed_out)[2] == "*Your answer here.*\n\nNever."
