@@ -1,16 +1,22 @@
-"""An assignment for nbgrader: our markers, points and hidden tests as the cell metadata that it reads.
+"""An assignment for nbgrader or Otter-Grader: our markers, points and hidden tests in the form that they read.
 
 ::
 
-    python -m mmrec_lib.coursework.export coursework/a6_service course/source/a6/a6.ipynb
+    python -m mmrec_lib.coursework.export nbgrader coursework/a6_service course/source/a6/a6.ipynb
+    python -m mmrec_lib.coursework.export otter coursework/a6_service otter/a6.ipynb
 
-writes the instructor's notebook of a course that nbgrader grades. What it makes, cell by cell:
+Each writes the instructor's notebook; the program then makes the student's. Teaching notes are left out, and what is not
+named here stays as it is.
 
-- a code cell with a solution becomes an *autograded answer*; nbgrader takes out the same markers as we do;
-- after the last cell of each task comes a cell of *autograder tests* with the task's points. Its content is hidden from
-  students; it runs the task's hidden tests and gives the points times the share that passes;
-- a text cell ``written-N`` becomes a *manually graded answer* with the points that it names, or the text above it;
-- teaching notes disappear; everything else stays as it is, and students can change it.
+========================  ===================================  ===========================================
+ours                      nbgrader                             Otter
+========================  ===================================  ===========================================
+code with a solution      autograded answer                    solution of a question
+hidden tests of a task    a hidden cell, points times the      one hidden test, all points or none, by
+                          share of tests that pass             ``hidden_tests.py`` beside the notebook
+public check of a task    stays a cell                         stays a cell
+text ``written-N``        manually graded answer               manually graded question
+========================  ===================================  ===========================================
 """
 
 from __future__ import annotations
@@ -19,6 +25,7 @@ import contextlib
 import copy
 import io
 import re
+import shutil
 import sys
 import tempfile
 from collections.abc import Mapping
@@ -107,6 +114,73 @@ def points(assignment: str, task: int, names: Mapping, tests: str) -> float:
     return round(known.tasks[task].points * share, 6)
 
 
+def for_otter(folder: str | Path):
+    """The instructor's notebook of an assignment with the raw cells that ``otter assign`` reads.
+
+    Parameters and errors are those of :func:`for_nbgrader`. ``hidden_tests.py`` must lie beside the notebook.
+    """
+    import nbformat
+
+    folder = Path(folder)
+    key = folder.name.partition("_")[0]
+    tasks = find(key).tasks
+    notebook = copy.deepcopy(notebooks.read(folder / "instructor.ipynb"))
+    last = {notebooks.number(cell): place for place, cell in enumerate(notebook.cells)}
+    made, opened, above = [], set(), ""
+
+    def raw(*lines: str) -> None:
+        made.append(nbformat.v4.new_raw_cell("\n".join(lines), id=f"otter-{len(made)}"))
+
+    raw("# ASSIGNMENT CONFIG", f"name: {key}", "export_cell: false", "run_tests: false", "tests:", "  ok_format: false",
+        "autograder_files:", "  - hidden_tests.py")  # fmt: skip
+    for place, cell in enumerate(notebook.cells):
+        task, question = notebooks.number(cell), notebooks.number(cell, "written")
+        if cell.cell_type == "code" and notebooks.BEGIN in cell.source:
+            if task not in opened:
+                raw("# BEGIN QUESTION", f"name: task{task}", f"points: {tasks[task].points:g}")
+                opened.add(task)
+            raw("# BEGIN SOLUTION")
+            cell.source = cell.source.replace(notebooks.BEGIN, "# BEGIN SOLUTION").replace(
+                notebooks.END, "# END SOLUTION"
+            )
+            made.append(cell)
+            raw("# END SOLUTION")
+        elif cell.cell_type == "markdown" and question is not None:
+            worth, (asked, _, answer) = _named_points(cell, above), cell.source.partition(notebooks.BEGIN)
+            raw("# BEGIN QUESTION", f"name: written{question}", "manual: true", f"points: {worth:g}")
+            if asked.strip():
+                made.append(nbformat.v4.new_markdown_cell(asked.strip(), id=f"asked-{question}"))
+            raw("# BEGIN SOLUTION")
+            cell.source = answer.partition(notebooks.END)[0].strip()
+            made.append(cell)
+            raw("# END SOLUTION")
+            raw("# END QUESTION")
+        elif "instructor" not in notebooks.tags(cell):
+            made.append(cell)
+        above = cell.source if cell.cell_type == "markdown" else above
+        if task in opened and last[task] == place:
+            raw("# BEGIN TESTS")
+            made.append(nbformat.v4.new_code_cell(_otter_test(key, task, tasks[task].points), id=f"points-{task}"))
+            raw("# END TESTS")
+            raw("# END QUESTION")
+    if missing := sorted(set(tasks) - opened):
+        raise DataError(f"{folder}: task {missing[0]} has no cell; tag it task-{missing[0]}")
+    notebook.cells = made
+    return notebook
+
+
+def _otter_test(key: str, task: int, worth: float) -> str:
+    return f'''""" # BEGIN TEST CONFIG
+hidden: true
+""" # END TEST CONFIG
+def test_task_{task}(env):
+    from pathlib import Path
+    from mmrec_lib.coursework import export
+
+    got = export.points("{key}", {task}, env, Path("hidden_tests.py").read_text(encoding="utf-8"))
+    assert got == {worth:g}, f"the tests that pass are worth {{got:g}} of {worth:g} points"'''
+
+
 class _Counter:
     """Takes the place of the grader's journal: which tests there are, and which of them pass."""
 
@@ -163,13 +237,17 @@ def _mark(cell, name: str, points: float | None = None, **kinds: bool) -> None:
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Write the notebook: ``FOLDER TARGET``."""
+    """Write the notebook: ``PROGRAM FOLDER TARGET``."""
     given = sys.argv[1:] if arguments is None else arguments
-    if len(given) != 2:
-        print("python -m mmrec_lib.coursework.export coursework/a1_... course/source/a1/a1.ipynb", file=sys.stderr)
+    makers = {"nbgrader": for_nbgrader, "otter": for_otter}
+    if len(given) != 3 or given[0] not in makers:
+        print("python -m mmrec_lib.coursework.export nbgrader|otter coursework/a1_... a1.ipynb", file=sys.stderr)
         return 2
-    notebooks.write(for_nbgrader(given[0]), given[1])
-    print(given[1])
+    program, folder, target = given
+    notebooks.write(makers[program](folder), target)
+    if program == "otter":
+        shutil.copyfile(Path(folder) / "hidden_tests.py", Path(target).with_name("hidden_tests.py"))
+    print(target)
     return 0
 
 
