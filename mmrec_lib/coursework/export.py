@@ -5,8 +5,8 @@
     python -m mmrec_lib.coursework.export nbgrader coursework/a6_service course/source/a6/a6.ipynb
     python -m mmrec_lib.coursework.export otter coursework/a6_service otter/a6.ipynb
 
-Each writes the instructor's notebook; the program then makes the student's. Teaching notes are left out, and what is not
-named here stays as it is.
+Each writes the instructor's notebook; the program then makes the student's. Teaching notes are left out, and what is
+not named here stays as it is.
 
 ========================  ===================================  ===========================================
 ours                      nbgrader                             Otter
