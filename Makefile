@@ -13,7 +13,7 @@ export OMP_NUM_THREADS = 1
 export PATH := $(abspath $(BIN)):$(PATH)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup data book test lint format unit coursework notebooks html colab lab links bench clean
+.PHONY: help setup data book test lint format unit coursework notebooks html offline colab lab links bench clean
 
 help:       ## list the targets
 	@grep -E '^[a-z]+: .*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):[^#]*## */\1\t/' | expand -t 12
@@ -50,9 +50,12 @@ notebooks: data  ## execute every chapter and compare its checked outputs
 	tools/system_packages.sh checks
 	$(PYTEST) -n 2 --dist loadscope $(NBVAL) chapters
 
-html: book  ## look at the built book in a browser without a window
+html: offline  ## look at the built book, and at the archive of it, in a browser without a window
 	tools/system_packages.sh checks
-	$(PYTEST) -n 2 tests/book/test_html.py
+	$(PYTEST) -n 2 tests/book --ignore tests/book/test_notebooks.py
+
+offline: book  ## pack the built book into one zip archive, to hand out and to read without a network
+	$(BIN)/python tools/offline.py
 
 colab: data  ## start every chapter as Colab does, with the oldest and with the newest versions of what it needs
 	$(BIN)/python tools/environments.py
