@@ -131,6 +131,10 @@ def test_checked_outputs_and_assertions(code, text):
         assert not {"hide-cell", "hide-input", "remove-cell", "remove-input"} & set(tags(cell)), "readers must see it"
 
 
+def test_compared_outputs_do_not_depend_on_the_device(code):
+    assert not [cell.source for cell in tagged(code, "nbval-check-output") if "by_device" in cell.source]
+
+
 def test_sections(text):
     headings = re.findall(r"^## (.+)$", text, flags=re.MULTILINE)
     assert [heading for heading in headings if heading in SECTIONS] == list(SECTIONS)
