@@ -18,6 +18,7 @@ An assignment is a module with a function that draws personal data and a functio
 from __future__ import annotations
 
 import os
+import re
 import traceback
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
@@ -245,8 +246,9 @@ def _outcome(task: Task, space: Space) -> tuple[str, str]:
 
 
 def _open(error: NotImplementedError) -> str:
-    text = str(error).strip() or "an answer is missing"
-    return f"{text} (and delete the line `raise NotImplementedError`)"
+    """What is to be written, from the line that stands in its place."""
+    text = re.sub(r"^task \d+: ", "", str(error).strip()).rstrip(".") or "an answer is missing"
+    return f"{text} (when you have it, delete the line `raise NotImplementedError`)"
 
 
 def call(function: Callable, *arguments, **named):
@@ -339,7 +341,8 @@ def close(
         if typical is None or typical.shape != given.shape or typical.dtype.kind not in "biufc":
             continue
         if np.allclose(given, typical, rtol=rtol, atol=atol, equal_nan=True):
-            raise Failed(f"{what} is {shown(got)}, expected {shown(expected)}: {hint}")
+            short = f"{what} is {shown(got)}, expected {shown(expected)}"
+            raise Failed(f"{short if given.size <= 12 else _difference(given, right, what, rtol, atol)}: {hint}")
     raise Failed(_difference(given, right, what, rtol, atol))
 
 

@@ -266,9 +266,7 @@ def _task(item) -> int | None:
 
 def _why(error: BaseException | None, seconds: float) -> str:
     """Why a hidden test failed, in the words of the test if it has any."""
-    if isinstance(error, NotDone):
-        return f"not done yet: {error}"
-    if isinstance(error, NotImplementedError):
+    if isinstance(error, (NotDone, NotImplementedError)):
         return f"not done yet: {error}"
     if isinstance(error, Failed):
         return str(error)[:_LONG]
