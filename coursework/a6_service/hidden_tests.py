@@ -385,16 +385,16 @@ def test_a_request_in_the_middle_keeps_its_model_and_its_titles(space):
     model = Model([1, 2, 3, 4])
     holder = space["Holder"](model, ["a", "b", "c", "d"])
     entered, go_on, got = threading.Event(), threading.Event(), []
-    model.meanwhile = lambda: (entered.set(), go_on.wait(3))
+    model.meanwhile = lambda: (entered.set(), go_on.wait(10))
     request = threading.Thread(target=lambda: got.append(list(holder.recommend("x", 2))), daemon=True)
     request.start()
-    assert entered.wait(3), "the request never came to the model"
+    assert entered.wait(10), "the request never came to the model"
     exchange = threading.Thread(target=lambda: holder.swap(Model([2, 1]), ["y", "z"]), daemon=True)
     exchange.start()
-    exchange.join(1)
+    exchange.join(3)
     waited = exchange.is_alive()
     go_on.set()
-    request.join(3)
+    request.join(10)
     assert not waited, "swap waits for a request that runs"
     assert got == [["d", "c"]], "a request that began with the old model ended with something else"
 
@@ -403,7 +403,7 @@ def test_a_request_in_the_middle_keeps_its_model_and_its_titles(space):
 def test_requests_do_not_wait_for_each_other(space):
     model, got, meeting = Model([1, 2]), [], threading.Barrier(3)
     holder = space["Holder"](model, ["a", "b"])
-    model.meanwhile = lambda: meeting.wait(2)  # until three requests are here
+    model.meanwhile = lambda: meeting.wait(3)  # until three requests are here
 
     def ask():
         with contextlib.suppress(threading.BrokenBarrierError):

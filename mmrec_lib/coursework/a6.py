@@ -541,7 +541,7 @@ def _mixture(create, old: list[str], new: list[str]) -> None:
     def meanwhile() -> None:
         thread = threading.Thread(target=lambda: (holder.swap(Model([1, 2]), new), done.append(True)), daemon=True)
         thread.start()
-        thread.join(1)
+        thread.join(3)
 
     quiet = Model([1, 3, 2])
     holder = create(quiet, old)
@@ -567,7 +567,7 @@ def _waiting(create, titles: list[str]) -> None:
     model, answers = Model([1, 3, 2]), []
     holder = create(model, titles)
     meeting = threading.Barrier(2)
-    model.meanwhile = lambda: meeting.wait(1)
+    model.meanwhile = lambda: meeting.wait(3)
 
     def ask() -> None:
         with contextlib.suppress(Exception):  # the meeting broke up
