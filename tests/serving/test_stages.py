@@ -246,6 +246,16 @@ def test_what_is_no_candidate_is_never_recommended(world, fitted):
     assert mm.evaluation.evaluate(fitted, split.test, train=split.train, ks=5)["ndcg@5"] > 0.1
 
 
+def test_other_quotas_for_a_fitted_model(fitted):
+    small = fitted.with_quotas({"als": 2, "ease": 0, "content": 0, "new": 0})
+    assert (small.candidates([3]).items >= 0).sum() <= 8
+    assert (fitted.sources["als"]["quota"], small.sources["als"]["quota"]) == (8, 2)
+    best = small.score([3])
+    np.testing.assert_array_equal(np.isfinite(best), np.isfinite(best) & np.isfinite(fitted.score([3])))
+    with pytest.raises(ParameterError, match="quota of 'als'"):
+        fitted.with_quotas({"als": -1})
+
+
 def test_who_has_no_history_gets_what_is_popular_or_new(fitted):
     table = fitted.candidates([149]).to_frame()
     assert (table["popular"] | table["new"]).all()
@@ -405,6 +415,7 @@ def test_all_stages_together(world, fitted):
     assert not split.train.to_csr()[table["user"], table["item"]].any()
     varied = fitted.recommend(users, k=5, diversity=0.9, features=features)
     assert varied["item"].tolist() != fitted.recommend(users, k=5)["item"].tolist()
+    assert (table.groupby("user").size() == 5).all()  # what diversity left over fills the places that caps leave free
     ruled = Ruled(fitted, rules, k=5, train=split.train)
     scores = ruled.score(users)
     plain = fitted.recommend(users, k=5, rules=rules)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -144,15 +145,26 @@ class Retriever:
         users = self._check(users)
         allowed = self._allowed(allowed)
         seen = self.seen if isinstance(seen, str) else None if seen is None else seen.to_csr()
-        quotas = {name: source.quota for name, source in self.sources.items()} | dict(quotas or {})
-        for name, quota in quotas.items():
-            if name not in self.sources:
-                raise ParameterError(f"quotas name {name!r}; the sources are {', '.join(self.sources)}")
-            whole(f"quota of {name!r}", quota, least=0)
-        lists = {}
+        quotas, lists = self._quotas(quotas), {}
         for name, source in self.sources.items():
             lists[name] = source.first(users, min(quotas[name], self.seen.shape[1]), seen, allowed)
         return merge(users, lists, self.seen.shape[1])
+
+    def with_quotas(self, quotas: Mapping[str, int]) -> Retriever:
+        """The same sources, nothing learned again, with other quotas for some."""
+        other = copy.copy(self)
+        other.sources = {name: copy.copy(source) for name, source in self.sources.items()}
+        for name, quota in self._quotas(quotas).items():
+            other.sources[name].quota = quota
+        other.settings = {name: {**given, "quota": other.sources[name].quota} for name, given in self.settings.items()}
+        return other
+
+    def _quotas(self, changed: Mapping[str, int] | None) -> dict[str, int]:
+        for name, quota in (changed or {}).items():
+            if name not in self.sources:
+                raise ParameterError(f"quotas name {name!r}; the sources are {', '.join(self.sources)}")
+            whole(f"quota of {name!r}", quota, least=0)
+        return {name: source.quota for name, source in self.sources.items()} | dict(changed or {})
 
     def scores(self, pool: Candidates) -> dict[str, np.ndarray]:
         """What each source that has an opinion thinks of *all* candidates, float32 ``(n, width)``, NaN: nothing."""

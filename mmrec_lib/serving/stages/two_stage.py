@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import json
 from collections.abc import Mapping
 from pathlib import Path
@@ -165,6 +166,13 @@ class TwoStage(Recommender):
         size = max(1, _BLOCK_ROWS // max(min(quotas, self.n_items_), 1))
         return (users[start : start + size] for start in range(0, len(users), size))
 
+    def with_quotas(self, quotas: Mapping[str, int]) -> TwoStage:
+        """The same fitted model with other quotas for some of its sources; nothing is learned again."""
+        other = copy.copy(self)
+        other.retriever_ = self.retriever_.with_quotas(quotas)
+        other.sources = other.retriever_.settings
+        return other
+
     # -- using ---------------------------------------------------------------------------------------------------
     def candidates(self, users, allowed=None, exclude_seen: bool = True) -> Candidates:
         """The first stage alone: see :meth:`Retriever.candidates`."""
@@ -233,19 +241,14 @@ class TwoStage(Recommender):
             may = rules.allowed(self.n_items_)
             allowed = may if allowed is None else may & self.retriever_._allowed(allowed)
         scores = self._masked_scores(users, allowed, exclude_seen)
+        lists = ranking.top_k(scores, k)[0]
         if diversity:
-            longer = min(3 * k, self.n_items_)
-            lists = rerank(scores, users=np.arange(len(users)), how="mmr", k=longer, trade_off=diversity,
-                           candidates=min(max(200, longer), self.n_items_), features=features)  # fmt: skip
-        else:
-            lists = ranking.top_k(scores, min(3 * k, self.n_items_) if rules is None else self.n_items_)[0]
-        if rules is None:
-            lists = lists[:, :k]
-        else:  # the order so far, as scores that fall by place
-            places = np.full(scores.shape, -np.inf)
-            rows, where = np.nonzero(lists >= 0)
-            places[rows, lists[rows, where]] = -where
-            lists = rules.lists(places, k, self.seen_[users] if exclude_seen else None)
+            n = min(max(200, k), self.n_items_)
+            longer = min(k if rules is None else 3 * k, n)
+            lists = rerank(scores, np.arange(len(users)), "mmr", longer, n, diversity, features)
+        if rules is not None:
+            seen = self.seen_[users] if exclude_seen else None
+            lists = rules.lists(_diverse_first(scores, lists) if diversity else scores, k, seen)
         rows, where = np.nonzero(lists >= 0)
         items = lists[rows, where]
         return pd.DataFrame({"user": users[rows], "item": items, "rank": where + 1, "score": scores[rows, items]})
@@ -323,3 +326,11 @@ class TwoStage(Recommender):
         self.ranker_ = self._make_ranker().restore(under("ranker/"))
         self.columns_, self.training_ = header["columns"], header["training"]
         return self
+
+
+def _diverse_first(scores: np.ndarray, lists: np.ndarray) -> np.ndarray:
+    """Scores by which the items of the lists come first, in their order, and then all other candidates in theirs."""
+    order = scores.astype(np.float64) - scores.max(axis=1, keepdims=True, initial=0) - lists.shape[1]
+    rows, places = np.nonzero(lists >= 0)
+    order[rows, lists[rows, places]] = -places
+    return order
