@@ -212,7 +212,7 @@ def _predictions(toy: Mapping) -> np.ndarray:
 
 
 # -- 2 ---------------------------------------------------------------------------------------------------------------
-@assignment.task(2, "The gradient of one rating", points=9, needs=["rating_gradient", "numeric_gradient"])
+@assignment.task(2, "The gradient of one rating", points=8, needs=["rating_gradient", "numeric_gradient"])
 def gradient_of_one_rating(space) -> None:
     x = np.array([1.0, 2.0])
     got = call(space["numeric_gradient"], lambda v: v[0] ** 3 + v[0] * v[1], x, h=0.01)
@@ -360,7 +360,7 @@ def negatives(space) -> None:
 
 
 # -- 6 ---------------------------------------------------------------------------------------------------------------
-@assignment.task(6, "The loss of BPR and its gradient", points=9, needs=["bpr_loss", "bpr_gradient"])
+@assignment.task(6, "The loss of BPR and its gradient", points=8, needs=["bpr_loss", "bpr_gradient"])
 def loss_of_bpr(space) -> None:
     positive, negative = np.array([2.0, 0.0, 1.0]), np.array([0.0, 0.0, 2.0])
     truth = float(np.logaddexp(0, negative - positive).mean())
@@ -465,7 +465,7 @@ def one_step(space) -> None:
 
 
 # -- 8 ---------------------------------------------------------------------------------------------------------------
-@assignment.task(8, "The training loop", points=9, needs=["train_bpr"])
+@assignment.task(8, "The training loop", points=8, needs=["train_bpr"])
 def training_loop(space) -> None:
     X = (np.random.default_rng(8).random((12, 9)) < 0.4).astype(float)
     X[:, 0], X[0] = 0, 1

@@ -79,8 +79,12 @@ def test_form_of_the_notebook(folder, assignment, instructor):
     assert not wide, f"wider than the page: {wide[0]!r}"
 
 
-def test_rubric_knows_the_points(folder, assignment):
+def test_points_are_the_same_everywhere(folder, assignment, instructor):
     text = (folder / "rubric.md").read_text(encoding="utf-8")
+    first = "\n".join(cell.source for cell in instructor.cells[:3] if cell.cell_type == "markdown")
+    for where, told in (("rubric.md", text), ("the beginning of the notebook", first)):
+        for points in (assignment.points, 100 - assignment.points):
+            assert re.search(rf"\b{points:g}\b", told), f"{where} does not name the {points:g} points"
     for number, task in assignment.tasks.items():
         assert re.search(rf"\b{number}\b.*\b{task.points:g}\b", text), f"task {number}: {task.points:g} points"
 
