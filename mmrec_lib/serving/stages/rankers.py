@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from ...checks import above, at_least, one_of, whole
+from ...checks import above, at_least, between, one_of, whole
 from ...errors import DataError, MissingPackageError, NotFittedError, ParameterError
 from ...training import device as devices
 from ...training import loop
@@ -94,7 +94,7 @@ class TreeRanker(Ranker):
     ) -> None:  # fmt: skip
         self.trees, self.leaves = whole("trees", trees), whole("leaves", leaves, least=2)
         self.learning_rate, self.min_rows = above("learning_rate", learning_rate, 0), whole("min_rows", min_rows)
-        self.columns = at_least("columns", above("columns", columns, 0), 0, below=1.0000001)
+        self.columns = between("columns", above("columns", columns, 0), 0, 1)
         self.depth, self.seed = whole("depth", depth), whole("seed", seed, least=0)
 
     def _fit(self, table, clicks, ratings, sizes) -> None:

@@ -83,6 +83,8 @@ class Retriever:
     -----
     Who has no history gets candidates of "popular" and "new" alone, unless a model knows better
     (``scores_new_users``). What nobody met is proposed by "new", "content", and models that say ``scores_new_items``.
+    An approximate index looks a little further where it is asked for people with long histories too, so that its
+    candidates may depend, slightly, on who is asked together.
     """
 
     def __init__(self, sources: Mapping[str, Mapping] | None = None, seed: int = 0) -> None:
