@@ -28,8 +28,8 @@ class Schedule:
     ----------
     full_every : int, optional
         Learn from everything, anew, every so many periods. Default: never again.
-    partial : bool, default False
-        In all other periods, take the last period's events in (the model's ``partial_fit``).
+    partial : bool or dict, default False
+        In all other periods, take the last period's events in, by the model's ``partial_fit`` with these options.
     on_alarm : bool, default False
         Learn anew when the last period's events are an alarm against those that the model learned from: their shares
         of head, middle, tail and new items, or of the groups given to :func:`replay`, by the stability index.
@@ -38,7 +38,7 @@ class Schedule:
     """
 
     full_every: int | None = None
-    partial: bool = False
+    partial: bool | dict = False
     on_alarm: bool = False
     window_days: float | None = None
 
@@ -157,7 +157,7 @@ def replay(
             model = make().fit(learned, features=features)
         elif action == "partial":
             learned = past
-            model.partial_fit(last)
+            model.partial_fit(last, **(schedule.partial if isinstance(schedule.partial, dict) else {}))
         seconds = 0.0 if action == "none" else time.process_time() - started
         context, target = _divide(past, events.select(np.arange(begin, end)), given)
         if not len(target):

@@ -135,7 +135,7 @@ class ListMonitor:
     first : int, default 1000
         How many lists make the reference, where none is given.
     least : int, default 200
-        No judgement on fewer lists.
+        No judgement on fewer lists; never more than the window holds.
     on_change : function, optional
         Called with a :class:`Change` whenever the state becomes another, once for each time. What it raises is logged.
 
@@ -156,7 +156,8 @@ class ListMonitor:
     ) -> None:  # fmt: skip
         self._answers: deque[tuple[tuple[str, ...], float, str, bool]] = deque(maxlen=whole("window", window))
         self._first: list | None = None
-        self.first, self.least, self.on_change = whole("first", first), whole("least", least), on_change
+        self.first, self.on_change = whole("first", first), on_change
+        self.least = min(whole("least", least), window)
         self._adding, self._checking = threading.Lock(), threading.RLock()  # a hook may check again
         self.state = self.added = 0
         self.restart(n_items, category, reference)
