@@ -467,7 +467,7 @@ def _limits(client) -> None:
         _told(client.get(f"/recommend/ana?{query}"), 422, f"GET /recommend/ana?{query}: {why}")
     large = {"user": "ana", "item": "x" * 20_000, "id": "e9"}
     _told(client.post("/feedback", json=large), 413, "POST /feedback with 20,000 bytes where max_body is 10,000")
-    for body in (b"no json", b"[]", b'{"user": "ana"}', b'{"user": 1, "item": "robin", "id": "e1"}', b"\xff"):
+    for body in (b"no json", b"[]", b'{"user": "ana"}', b'{"user": 1, "item": "robin", "id": "e1"}'):
         _told(client.post("/feedback", content=body), 422, f"POST /feedback with {body!r}")
 
 
