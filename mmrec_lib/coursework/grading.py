@@ -48,6 +48,7 @@ _KEPT = (
     "VIRTUAL_ENV",
 )
 _JOURNAL_BYTES = 8 * 2**20
+_RUNNING: set[subprocess.Popen] = set()
 
 
 @dataclass(frozen=True)
@@ -159,9 +160,11 @@ def run(
         for cell in notebooks.read(notebook).cells
         if cell.cell_type == "code"
     ]
-    with tempfile.TemporaryDirectory(prefix="mmrec-grade-", ignore_cleanup_errors=True) as scratch:
-        folder = Path(scratch)
-        here = folder / "work"
+    with (
+        tempfile.TemporaryDirectory(prefix="mmrec-grade-", ignore_cleanup_errors=True) as control,
+        tempfile.TemporaryDirectory(prefix="mmrec-work-", ignore_cleanup_errors=True) as scratch,
+    ):
+        folder, here = Path(control), Path(scratch) / "work"
         here.mkdir()
         job = {
             "assignment": assignment,
@@ -175,7 +178,7 @@ def run(
         }
         (folder / "job.json").write_text(json.dumps(job), encoding="utf-8")
         begin = time.perf_counter()
-        code, said = _process([str(folder / "job.json")], here, timeout)
+        code, said = _process(folder / "job.json", here, timeout)
         outcome.seconds = time.perf_counter() - begin
         entries = _read_journal(folder / "journal")
     _fill(outcome, entries)
@@ -191,8 +194,9 @@ def _task(cell) -> int | None:
     return None
 
 
-def _process(arguments: list[str], here: Path, timeout: float) -> tuple[int | None, str]:
+def _process(job: Path, here: Path, timeout: float) -> tuple[int | None, str]:
     """Exit status (``None``: killed because it took too long) and the end of what it said."""
+    heard = job.with_name("said")
     package = Path(__file__).resolve().parents[2]
     environment = {name: os.environ[name] for name in _KEPT if name in os.environ} | {
         "HOME": str(here),
@@ -209,8 +213,8 @@ def _process(arguments: list[str], here: Path, timeout: float) -> tuple[int | No
         "PYTHONIOENCODING": "utf-8",
         "TQDM_DISABLE": "1",
     }
-    command = [sys.executable, "-m", "mmrec_lib.coursework.runner", *arguments]
-    with open(here.parent / "said", "wb") as said:
+    command = [sys.executable, "-m", "mmrec_lib.coursework.runner", str(job)]
+    with open(heard, "wb") as said:
         process = subprocess.Popen(
             command,
             cwd=here,
@@ -220,15 +224,20 @@ def _process(arguments: list[str], here: Path, timeout: float) -> tuple[int | No
             stderr=said,
             start_new_session=True,
         )
+        _RUNNING.add(process)
         try:
             code = process.wait(timeout)
         except subprocess.TimeoutExpired:
             code = None
         finally:
             _kill(process)
-    with open(here.parent / "said", "rb") as said:
-        said.seek(max(0, said.seek(0, os.SEEK_END) - 2000))
-        return code, said.read().decode("utf-8", "replace")
+            _RUNNING.discard(process)
+    try:
+        with open(heard, "rb") as said:
+            said.seek(max(0, said.seek(0, os.SEEK_END) - 2000))
+            return code, said.read().decode("utf-8", "replace")
+    except OSError:  # it has deleted more than its own files
+        return code, ""
 
 
 def _kill(process: subprocess.Popen) -> None:
@@ -262,23 +271,28 @@ def _read_journal(path: Path) -> list[dict]:
 def _fill(outcome: Outcome, entries: list[dict]) -> None:
     parts: dict = {None: (outcome.checks, {})}
     for entry in entries:
-        checks, tests = parts.setdefault(entry.get("wrong"), ({}, {}))
-        if entry["kind"] == "check":
-            checks[entry["task"]] = (entry["state"], entry["message"])
-        elif entry["kind"] == "found":
-            found = {"test": entry["test"], "task": entry["task"], "passed": False, "message": "was not reached"}
-            tests[entry["test"]] = found
-        elif entry["kind"] == "test":
-            known = tests[entry["test"]]
-            # a test that passed and then failed in its end has failed
-            known["passed"] = entry["passed"]
-            known["message"] = entry["message"]
-        elif entry["kind"] == "cell":
-            outcome.cells.append(entry)
-        elif entry["kind"] == "broken":
-            outcome.status, outcome.note = BROKEN, entry["message"]
+        with contextlib.suppress(KeyError, TypeError, ValueError):  # a line that the runner did not write
+            _take(outcome, entry, *parts.setdefault(entry.get("wrong"), ({}, {})))
     outcome.tests = list(parts[None][1].values())
     outcome.wrong = {n: (checks, list(tests.values())) for n, (checks, tests) in parts.items() if n is not None}
+
+
+def _take(outcome: Outcome, entry: dict, checks: dict, tests: dict) -> None:
+    """Take in a line of the journal."""
+    kind = entry["kind"]
+    if kind == "check":
+        state = entry["state"] if entry["state"] in (PASSED, NOT_DONE) else FAILED
+        checks[int(entry["task"])] = (state, str(entry["message"]))
+    elif kind == "found":
+        name, task = str(entry["test"]), int(entry["task"])
+        tests[name] = {"test": name, "task": task, "passed": False, "message": "was not reached"}
+    elif kind == "test":  # one that passed and then failed in its end comes twice, and has failed
+        tests[entry["test"]] |= {"passed": bool(entry["passed"]), "message": str(entry["message"])}
+    elif kind == "cell":
+        kept = {"number": int(entry["number"]), "open": bool(entry["open"])}
+        outcome.cells.append(kept | {"first": str(entry["first"]), "error": str(entry["error"])})
+    elif kind == "broken":
+        outcome.status, outcome.note = BROKEN, str(entry["message"])
 
 
 def _ended(code: int, said: str) -> str:
@@ -351,10 +365,8 @@ def grade(
         nonlocal done
         outcome = prepared(path, assignment, handed_out)
         if outcome.status == OK:
-            mark = _fingerprint(path, tests, assignment)
-            outcome = _from_earlier(kept / mark, outcome, again) or _graded(
-                path, outcome, assignment, tests, timeout, memory, kept / mark
-            )
+            mark = kept / _fingerprint(path, tests, assignment)
+            outcome = _from_earlier(mark, outcome, again) or _graded(outcome, assignment, tests, timeout, memory, mark)
         outcome.file = path.relative_to(root).as_posix()
         done += 1
         if tell is not None:
@@ -363,7 +375,13 @@ def grade(
         return outcome
 
     with ThreadPoolExecutor(jobs) as pool:
-        outcomes = list(pool.map(one, found))
+        try:
+            outcomes = list(pool.map(one, found))
+        except BaseException:  # Ctrl+C: nothing new is started, and what runs is ended
+            pool.shutdown(wait=False, cancel_futures=True)
+            for process in list(_RUNNING):
+                _kill(process)
+            raise
     _mark_duplicates(outcomes)
     outcomes.sort(key=lambda o: (o.student, o.file))
     table = _table(outcomes, known)
@@ -426,8 +444,8 @@ def prepared(path: Path, assignment: str, handed_out=None) -> Outcome:
     return outcome
 
 
-def _graded(path, outcome, assignment, tests, timeout, memory, kept: Path) -> Outcome:
-    result = run(path, assignment, outcome.student, tests, timeout=timeout, memory=memory)
+def _graded(outcome: Outcome, assignment: str, tests: Path, timeout: float, memory: float, kept: Path) -> Outcome:
+    result = run(outcome.file, assignment, outcome.student, tests, timeout=timeout, memory=memory)
     result.written = outcome.written
     if result.status == OK:  # what went wrong may go better the next time
         _store(kept, json.dumps(asdict(result)))

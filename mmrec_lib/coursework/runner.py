@@ -239,7 +239,7 @@ def run_tests(path: Path, space: Space, journal, seconds: float, only: int | Non
                     journal.add("broken", message=f"hidden tests: {item.name} has no @pytest.mark.task(number)")
             items[:] = [i for i in items if _task(i) is not None and only in (None, _task(i))]
             for item in items:
-                journal.add("found", test=item.name, task=_task(item))
+                journal.add("found", test=_name(item), task=_task(item))
 
         @pytest.hookimpl(wrapper=True)
         def pytest_runtest_call(self, item):
@@ -251,12 +251,16 @@ def run_tests(path: Path, space: Space, journal, seconds: float, only: int | Non
             report = yield
             if call.excinfo is not None or call.when == "call":
                 message = "" if report.passed else _why(call.excinfo and call.excinfo.value, seconds)
-                journal.add("test", test=item.name, passed=report.passed, message=message)
+                journal.add("test", test=_name(item), passed=report.passed, message=message)
             return report
 
     options = ["-q", "-s", "--tb=no", "--import-mode=importlib", "--noconftest", "-c", os.devnull, "--rootdir"]
     off = [f"-pno:{name}" for name in ("cacheprovider", "faulthandler", "junitxml", "pastebin")]
     pytest.main([*options, str(path.parent), *off, "-Wignore", str(path)], plugins=[Plugin()])
+
+
+def _name(item) -> str:
+    return item.nodeid.partition("::")[2]
 
 
 def _task(item) -> int | None:

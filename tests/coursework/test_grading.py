@@ -196,6 +196,30 @@ def _runs(process: int) -> bool:
     return b") Z " not in Path(f"/proc/{process}/stat").read_bytes() if Path("/proc").exists() else True
 
 
+def test_strange_lines_in_the_journal_are_left_out(tmp_path):
+    lines = [
+        '{"kind": "found", "test": "t", "task": 1}',
+        *("[1]", "{", '{"kind": ["a"]}', '{"kind": "test", "test": "no"}', '{"kind": "check", "task": "x"}'),
+        '{"kind": "check", "task": 1, "state": "perfect", "message": 3}',
+        '{"kind": "found", "test": [], "task": "x"}',
+        '{"kind": "test", "test": "t", "passed": 1, "message": ""}',
+        '{"kind": "test", "test": "t", "pas',
+    ]
+    (tmp_path / "journal").write_text("\n".join(lines), encoding="utf-8")
+    outcome = grading.Outcome()
+    grading._fill(outcome, grading._read_journal(tmp_path / "journal"))
+    assert outcome.checks == {1: ("failed", "3")}
+    assert outcome.tests == [{"test": "t", "task": 1, "passed": True, "message": ""}]
+    assert grading._read_journal(tmp_path / "none") == []
+
+
+def test_who_deletes_what_is_around_him_harms_nobody(own, tmp_path):
+    submit(tmp_path / "in" / "a.ipynb", "ada", last="import shutil\nshutil.rmtree('..')")
+    submit(tmp_path / "in" / "b.ipynb", "bob")
+    table = graded(tmp_path / "in", tmp_path)
+    assert table[["total", "status"]].to_numpy().tolist() == [[0.0, "crashed"], [10.0, "ok"]]
+
+
 def test_hard_limit_of_time_keeps_what_was_reached(own, tmp_path):
     stubborn = """
 def add(a, b):
