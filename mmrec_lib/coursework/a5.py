@@ -92,11 +92,11 @@ def _newcomers(data, rng: np.random.Generator) -> dict:
 
 
 def _shelf(data, content, has, rng: np.random.Generator) -> dict:
-    """100 things as arms for 40 newcomers and 60 visits: their vectors, and who would click when."""
+    """100 things as arms for 80 newcomers and 60 visits: their vectors, and who would click when."""
     shelf = np.sort(rng.choice(np.flatnonzero(has), 100, replace=False))
-    x = content[shelf, :8]
+    x = content[shelf, :16]
     x = (x - x.mean(axis=0)) / x.std(axis=0)
-    people = np.arange(CUSTOMERS, CUSTOMERS + 40)
+    people = np.arange(CUSTOMERS, CUSTOMERS + 80)
     chance = data.extras["audience"].click_probability(people[:, None], shelf)
     return {
         "shelf": shelf,
