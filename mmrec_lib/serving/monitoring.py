@@ -194,14 +194,16 @@ class ListMonitor:
 
     def figures(self) -> dict[str, float]:
         """Share of the items that were shown, Gini index of their exposure, share of fall-backs."""
-        return self._figures(self._rows())
+        rows = self._rows()
+        return self._figures(rows, _shown(rows))
 
     def summary(self) -> dict:
         """The distributions in the window, as a dict that JSON can hold: a reference for later.
 
         ``Bundle.of(..., reference=monitor.summary())`` keeps it with the bundle.
         """
-        return self._summary(self._rows(), None)
+        rows = self._rows()
+        return self._summary(rows, _shown(rows))
 
     def check(self) -> dict[str, float]:
         """Compare the window with the reference, and call ``on_change`` where the state is another than before.
@@ -213,11 +215,12 @@ class ListMonitor:
             with self._adding:
                 rows, full = list(self._answers), self._first is not None and len(self._first) >= self.first
             if full:
-                self.reference, self._first = self._summary(self._first, None), None
-            figures = self._figures(rows)
+                self.reference, self._first = self._summary(self._first, _shown(self._first)), None
+            shown = _shown(rows)
+            figures = self._figures(rows, shown)
             if len(rows) < self.least:
                 return figures
-            figures |= self._shifts(rows)
+            figures |= self._shifts(rows, shown)
             limits = {"fallbacks": (FALLBACK_WATCH, FALLBACK_ALARM)}
             states = {}
             for name in ("score", "category", "how", "fallbacks"):
@@ -244,8 +247,7 @@ class ListMonitor:
         with self._adding:
             return list(self._answers)
 
-    def _figures(self, rows: list) -> dict[str, float]:
-        shown = Counter(chain.from_iterable(items for items, *_ in rows))
+    def _figures(self, rows: list, shown: Counter) -> dict[str, float]:
         counts = np.zeros(max(self.n_items, len(shown)))
         counts[: len(shown)] = list(shown.values())
         return {
@@ -255,32 +257,38 @@ class ListMonitor:
             "fallbacks": sum(fallback for *_, fallback in rows) / max(len(rows), 1),
         }
 
-    def _summary(self, rows: list, edges: list[float] | None) -> dict:
+    def _summary(self, rows: list, shown: Counter, edges: list[float] | None = None) -> dict:
         """Counts in units of lists: the items of a list are no independent witnesses of what is shown."""
-        scores = np.array([best for _, best, *_ in rows if np.isfinite(best)], float)
+        scores = np.array([row[1] for row in rows], float)
+        scores = scores[np.isfinite(scores)]
         if edges is None:
             edges = np.unique(np.quantile(scores, np.linspace(0, 1, 11)[1:-1])) if len(scores) else []
         classes = np.bincount(np.searchsorted(edges, scores, side="right"), minlength=len(edges) + 1)
-        shown = Counter(chain.from_iterable(items for items, *_ in rows))
         labels: Counter = Counter()
         if self._category is not None:
+            share = len(rows) / max(shown.total(), 1)
             for item, n in shown.items():
-                labels[str(self._category(item))] += n * len(rows) / shown.total()
+                labels[str(self._category(item))] += n * share
         return {
             "lists": len(rows), "edges": [float(e) for e in edges], "score": classes.tolist(),
             "category": dict(labels), "how": dict(Counter(how for _, _, how, _ in rows)),
         }  # fmt: skip
 
-    def _shifts(self, rows: list) -> dict[str, float]:
+    def _shifts(self, rows: list, shown: Counter) -> dict[str, float]:
         if self.reference is None:
             return {}
-        now = self._summary(rows, self.reference["edges"])
+        now = self._summary(rows, shown, self.reference["edges"])
         pairs = {"score": (self.reference["score"], now["score"])}
         for name in ("category", "how"):
             classes = self.reference[name].keys() | now[name].keys()
             pairs[name] = [[counts[name].get(c, 0) for c in classes] for counts in (self.reference, now)]
         found = {name: stability(*pair) for name, pair in pairs.items() if min(map(sum, pair)) > 0}
         return {name: s.index - s.by_chance - SURE * s.spread for name, s in found.items()}
+
+
+def _shown(rows: list) -> Counter:
+    """How often each item is in the lists."""
+    return Counter(chain.from_iterable(items for items, *_ in rows))
 
 
 @dataclass(frozen=True)

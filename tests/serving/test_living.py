@@ -101,6 +101,8 @@ def test_partial_and_full_take_turns(blocks):
     make = lambda: mm.models.create("als", dim=2, iterations=2)  # noqa: E731
     course = replay(blocks, make, edges, Schedule(full_every=3, partial=True))
     assert course.periods["action"].tolist() == ["full", "partial", "partial", "full", "partial"]
+    with pytest.raises(ParameterError, match="sweeps"):  # options reach the model
+        replay(blocks, make, edges, Schedule(partial={"sweeps": 0}))
 
 
 def test_an_alarm_calls_for_learning():

@@ -64,6 +64,7 @@ def test_lists_are_watched(engine):
     for user in ("u0", "u1", "u2", "guest"):
         monitor.add(engine.recommend(user, 4))
     assert len(monitor) == 3  # the oldest is gone
+    assert monitor.least == 3  # or it would never judge
     figures = monitor.figures()
     shown = {hit.item for user in ("u1", "u2", "guest") for hit in engine.recommend(user, 4).items}
     assert figures["coverage"] == pytest.approx(len(shown) / 24)
