@@ -12,7 +12,7 @@ _NAMES = {
     "events": ["Added", "Event", "EventStore", "SQLiteStore"],
     "export": ["ONNXText", "export_text_encoder"],
     "index": ["Index", "create_index", "load_index"],
-    "living": ["AsServed", "Replay", "Schedule", "replay"],
+    "living": ["AsServed", "Replay", "Schedule", "refresh", "replay"],
     "monitoring": ["Change", "ListMonitor", "canary", "drift", "population_stability", "shadow"],
     "newitems": ["NewItems"],
     "stages": [

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import copy
+import dataclasses
 import itertools
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from datetime import datetime, timezone
 
 import numpy as np
 import pandas as pd
@@ -15,6 +18,8 @@ from ..data import Features, Interactions
 from ..errors import DataError, ParameterError
 from ..evaluation import Report, evaluate
 from ..evaluation.report import summarise
+from .bundle import Bundle
+from .events import LIKING, SQLiteStore
 from .monitoring import ALARM, stability
 
 DAY = 86_400
@@ -200,6 +205,44 @@ class AsServed:
         if changed.any() and self.model.histories and not self.model.reads_values:
             scores[changed] = self.model.score_histories(rows[changed])
         return scores
+
+
+def refresh(bundle: Bundle, store: SQLiteStore, **options) -> Bundle:
+    """A new bundle whose model has taken in what a service's people did, without learning everything again.
+
+    Clicks, likes and purchases on the model's items go through its ``partial_fit``; people whom it did not know get
+    rows. The old bundle stays as it was: compare both (:func:`shadow`) before :meth:`Bundle.save` puts the new one in
+    its place. Things that were added while the service ran stay what they are, placed by their content. The evaluation,
+    the index and the reference of the lists are left out, as they belong to the old model.
+
+    Parameters
+    ----------
+    bundle : Bundle
+    store : SQLiteStore
+        Where the service keeps its events.
+    **options
+        For ``partial_fit``.
+
+    Raises
+    ------
+    ParameterError
+        A model without ``partial_fit``.
+    StoreError
+    """
+    if not hasattr(bundle.model, "partial_fit"):
+        raise ParameterError(f"{type(bundle.model).__name__} has no partial_fit: learn anew, or serve als or bpr")
+    items = pd.Index(bundle.items.index.astype(str))
+    happened = store.all_events()
+    happened = happened[happened["kind"].isin(LIKING) & happened["item"].isin(items)]
+    known = pd.Index(bundle.users.index.astype(str))
+    people = known.append(pd.Index(happened["user"].unique()).difference(known, sort=False))
+    user, item = people.get_indexer(happened["user"]), items.get_indexer(happened["item"])
+    new = Interactions(user, item, n_users=len(people), n_items=len(items))
+    model = copy.deepcopy(bundle.model).partial_fit(new, **options)
+    users = bundle.users.set_axis(known.rename(bundle.users.index.name)).reindex(people)
+    told = {name: value for name, value in bundle.info.items() if name not in ("reference", "checksum")}
+    told["refreshed"] = datetime.now(timezone.utc).isoformat(timespec="seconds")
+    return dataclasses.replace(bundle, model=model, users=users, index=None, report=None, info=told)
 
 
 # -- pieces --------------------------------------------------------------------------------------------------------

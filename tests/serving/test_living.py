@@ -6,7 +6,7 @@ import pytest
 
 import mmrec_lib as mm
 from mmrec_lib.errors import DataError, ParameterError
-from mmrec_lib.serving import Schedule, replay
+from mmrec_lib.serving import Schedule, refresh, replay
 
 DAY = 86_400
 
@@ -117,6 +117,29 @@ def test_an_alarm_calls_for_learning():
     groups = np.arange(40) % 2  # of which nothing has changed
     calm = replay(events, popularity, np.arange(8, 21, 2) * DAY, Schedule(on_alarm=True), given=0, groups=groups)
     assert set(calm.periods["action"].iloc[1:]) == {"none"}
+
+
+def test_what_people_did_reaches_the_next_bundle(shop, tmp_path):
+    als = mm.models.create("als", dim=4, alpha=4, l2=2).fit(shop.interactions)
+    old = mm.serving.Bundle.of(als, shop, note="old")
+    store = mm.serving.SQLiteStore(":memory:")
+    engine = mm.serving.Engine(old, store)
+    sent = [("guest", "i0", "like"), ("guest", "i3", "click"), ("u1", "i2", "purchase"), ("u1", "i5", "impression")]
+    engine.feedback([mm.serving.Event(*one) for one in sent])
+    new = refresh(old, store)
+    assert new.users.index.tolist() == [f"u{i}" for i in range(40)] + ["guest"]
+    assert new.model.seen_[[40]].indices.tolist() == [0, 3]
+    assert new.model.seen_[1, 2] == 1
+    assert new.model.seen_.nnz == als.seen_.nnz + (3 if not als.seen_[1, 2] else 2)
+    assert als.n_users_ == 40  # the old one is as it was
+    loaded = mm.serving.load_bundle(new.save(tmp_path / "bundle"))
+    guest = mm.serving.Engine(loaded).recommend("guest", 4)
+    assert guest.how == "model"
+    assert {shop.items["kind"][hit.item] for hit in guest.items} == {"red"}
+    again = refresh(loaded, store)  # the same events once more change nothing
+    np.testing.assert_array_equal(again.model.item_factors_, new.model.item_factors_)
+    with pytest.raises(ParameterError, match="partial_fit"):
+        refresh(mm.serving.Bundle.of(mm.models.create("ease").fit(shop.interactions), shop), store)
 
 
 def test_errors(changing):
