@@ -16,6 +16,7 @@ import site
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -49,6 +50,7 @@ _KEPT = (
 )
 _JOURNAL_BYTES = 8 * 2**20
 _RUNNING: set[subprocess.Popen] = set()
+_STOP = threading.Event()  # after Ctrl+C: what is just being started ends as well
 
 
 @dataclass(frozen=True)
@@ -226,7 +228,7 @@ def _process(job: Path, here: Path, timeout: float) -> tuple[int | None, str]:
         )
         _RUNNING.add(process)
         try:
-            code = process.wait(timeout)
+            code = process.wait(0 if _STOP.is_set() else timeout)
         except subprocess.TimeoutExpired:
             code = None
         finally:
@@ -374,10 +376,12 @@ def grade(
             tell(f"{done} of {len(found)}: {outcome.file}: {total} ({outcome.status}, {outcome.seconds:.0f} s)")
         return outcome
 
+    _STOP.clear()
     with ThreadPoolExecutor(jobs) as pool:
         try:
             outcomes = list(pool.map(one, found))
         except BaseException:  # Ctrl+C: nothing new is started, and what runs is ended
+            _STOP.set()
             pool.shutdown(wait=False, cancel_futures=True)
             for process in list(_RUNNING):
                 _kill(process)
