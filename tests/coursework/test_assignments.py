@@ -79,6 +79,22 @@ def test_form_of_the_notebook(folder, assignment, instructor):
     assert not wide, f"wider than the page: {wide[0]!r}"
 
 
+def test_students_are_told_all_that_is_asked(assignment, instructor):
+    cells = notebooks.student_version(instructor).cells
+    text = "\n".join(cell.source for cell in cells)
+    for task in assignment.tasks.values():
+        for name in task.needs:
+            assert re.search(rf"\b{name}\b", text), f"task {task.number} needs {name}, and nothing says so"
+    before = ""
+    for cell in cells:
+        number = notebooks.number(cell, "written")
+        if number is not None:
+            question = before + cell.source
+            assert re.search(r"\(\d+ points", question), f"question {number} says its points"
+            assert len(question) > 250, f"question {number} is not in the student version"
+        before = cell.source if cell.cell_type == "markdown" and number is None else ""
+
+
 def test_points_are_the_same_everywhere(folder, assignment, instructor):
     text = (folder / "rubric.md").read_text(encoding="utf-8")
     first = "\n".join(cell.source for cell in instructor.cells[:3] if cell.cell_type == "markdown")
