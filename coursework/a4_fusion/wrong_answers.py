@@ -84,7 +84,6 @@ def zscores(over: str) -> str:
 
 
 WRONG = [
-    Wrong(1, "one mean for all people", zscores(""), "one mean for all"),
     Wrong(1, "counts what is seen", zscores("axis=1, keepdims=True"), "seen does not count"),
     Wrong(
         2,
@@ -94,15 +93,6 @@ def reciprocal_rank(parts, k):
     return sum(1 / (k + 1 + (-part).argsort(axis=1)) for part in parts)
 """,
         "argsort of argsort",
-    ),
-    Wrong(
-        2,
-        "the worst thing has rank 1",
-        """
-def reciprocal_rank(parts, k):
-    return sum(1 / (k + 1 + part.argsort(axis=1).argsort(axis=1)) for part in parts)
-""",
-        "highest score has rank 1",
     ),
     Wrong(
         3,
@@ -204,7 +194,6 @@ def attend(query, keys, values, present):
         ),
         "roots of both degrees",
     ),
-    Wrong(7, "absent things have neighbours", changed(GRAPH, "    edges[cosines <= 0] = 0\n", ""), "absent"),
     Wrong(
         8,
         "forgets what the thing had",
@@ -228,12 +217,6 @@ def propagate(Q, graphs):
     return dealt""",
         ),
         "travel together",
-    ),
-    Wrong(
-        9,
-        "gives sounds to things without",
-        changed(CONTROL, "return {m: x[source]", "source = rng.permutation(len(source))\n    return {m: x[source]"),
-        "same modalities",
     ),
     Wrong(
         9,

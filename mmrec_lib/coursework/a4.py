@@ -43,7 +43,7 @@ def personal(seed: int) -> dict:
     people = np.arange(data.n_users)
 
     def judge(scores, part):
-        return evaluation.evaluate(Table(scores), part, train=parts.train, metrics="ndcg", ks=20)
+        return evaluation.evaluate(Table(scores), part, train=parts.train, metrics="ndcg", ks=20, n_boot=200)
 
     return {
         "data": data,
