@@ -90,7 +90,7 @@ def test_students_are_told_all_that_is_asked(assignment, instructor):
         number = notebooks.number(cell, "written")
         if number is not None:
             question = before + cell.source
-            assert re.search(r"\(\d+ points", question), f"question {number} says its points"
+            assert re.search(r"\b\d+ points", question), f"question {number} says its points"
             assert len(question) > 250, f"question {number} is not in the student version"
         before = cell.source if cell.cell_type == "markdown" and number is None else ""
 
