@@ -54,8 +54,8 @@ def test_own_numbers(space, work):
 )
 def test_every_k(space, k, recall, precision):
     ranked, relevant = [3, 8, 1, 9, 4, 7], {8, 9, 7, 20, 21}
-    assert space["recall_at_k"](ranked, relevant, k) == near(recall), f"recall at {k}"
-    assert space["precision_at_k"](ranked, relevant, k) == near(precision), f"precision at {k}"
+    assert space["recall_at_k"](ranked, relevant, k) == near(recall), f"recall@{k} of a list of six films"
+    assert space["precision_at_k"](ranked, relevant, k) == near(precision), f"precision@{k} of a list of six films"
 
 
 @pytest.mark.task(2)

@@ -372,7 +372,7 @@ def grade(
         outcome.file = path.relative_to(root).as_posix()
         done += 1
         if tell is not None:
-            total = f"{sum(outcome.points(known).values()):g} of {known.points:g}" if outcome.was_run else "-"
+            total = f"{round(sum(outcome.points(known).values()), 2):g} of {known.points:g}" if outcome.was_run else "-"
             tell(f"{done} of {len(found)}: {outcome.file}: {total} ({outcome.status}, {outcome.seconds:.0f} s)")
         return outcome
 
@@ -531,12 +531,12 @@ def feedback_text(outcome: Outcome, assignment: Assignment) -> str:
     if not outcome.was_run:
         return "\n".join([*lines, "The notebook was not run."]) + "\n"
     points = outcome.points(assignment)
-    lines += [f"{sum(points.values()):g} of {assignment.points:g} points in the hidden tests.", ""]
+    lines += [f"{round(sum(points.values()), 2):g} of {assignment.points:g} points in the hidden tests.", ""]
     for number, task in assignment.tasks.items():
         tests = [test for test in outcome.tests if test["task"] == number]
         passed = sum(test["passed"] for test in tests)
         lines += [
-            f"## Task {number} {task.title}: {points[number]:g} of {task.points:g}",
+            f"## Task {number} {task.title}: {round(points[number], 2):g} of {task.points:g}",
             "",
             f"{passed} of {len(tests)} hidden tests pass.",
             "",

@@ -275,8 +275,11 @@ def _why(error: BaseException | None, seconds: float) -> str:
     if isinstance(error, Failed):
         return str(error)[:_LONG]
     if isinstance(error, AssertionError) and str(error):
-        message, found, _ = str(error).partition("\nassert ")
-        return (message if found else str(error))[:_LONG]
+        message, found, compared = f"\n{error}".partition("\nassert ")
+        compared = compared.partition("\n")[0]
+        useful = bool(found) and not compared.startswith(("False", "not "))  # that says nothing to a student
+        lines = [message.strip(), f"assert {compared[:200]}" if useful or not message.strip() else ""]
+        return "\n".join(filter(None, lines))[:_LONG]
     return "did not pass" if error is None else _said(error, seconds)
 
 
