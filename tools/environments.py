@@ -145,7 +145,7 @@ def try_environment(name: str, notebooks: list[Path]) -> int:
         place = Path(scratch)
         # what uv unpacks is linked into the environment, so that it is on the disk once
         env = {**os.environ, "UV_CACHE_DIR": str(place / "cache"), "OMP_NUM_THREADS": "1", "MPLBACKEND": "agg"}
-        env["MMREC_CACHE"] = os.environ.get("MMREC_CACHE") or str(ROOT / "datasets" / ".cache")
+        env["MMREC_CACHE"] = str(_data_without_vectors(place / "data"))
         uv, python, source = [sys.executable, "-m", "uv"], place / "env" / "bin" / "python", _copy(place / "source")
         subprocess.run([*uv, "venv", "--quiet", "--python", sys.executable, place / "env"], env=env, check=True)
         install = ["pip", "install", "--quiet", "--python", python, "--resolution", RESOLUTIONS[name], IPYTHON]
@@ -157,6 +157,16 @@ def try_environment(name: str, notebooks: list[Path]) -> int:
             failed = max(failed, done.returncode)
     print(f"{name}: {time.perf_counter() - begun:.0f} s in all", flush=True)
     return failed
+
+
+def _data_without_vectors(place: Path) -> Path:
+    """The cache of data sets, but no vectors: encoders must work with these versions too."""
+    place.mkdir()
+    cache = Path(os.environ.get("MMREC_CACHE") or ROOT / "datasets" / ".cache")
+    for entry in cache.iterdir() if cache.is_dir() else ():
+        if entry.name != "features":
+            (place / entry.name).symlink_to(entry.resolve())
+    return place
 
 
 def _copy(place: Path) -> Path:

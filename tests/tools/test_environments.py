@@ -94,3 +94,13 @@ def test_chapters_by_what_they_install(tmp_path):
     assert tool["by_extras"](paths) == {"encoders": paths[1:], "encoders,serve": paths[:1]}
     with pytest.raises(SystemExit, match="make links"):
         tool["by_extras"]([notebook(tmp_path / "d.ipynb", "pass")])
+
+
+def test_data_are_there_and_vectors_are_not(tmp_path, monkeypatch):
+    for name in ("stamps", "features"):
+        (tmp_path / "cache" / name).mkdir(parents=True)
+        (tmp_path / "cache" / name / "file").write_text("there")
+    monkeypatch.setenv("MMREC_CACHE", str(tmp_path / "cache"))
+    place = tool["_data_without_vectors"](tmp_path / "data")
+    assert [path.name for path in place.iterdir()] == ["stamps"]
+    assert (place / "stamps" / "file").read_text() == "there"
