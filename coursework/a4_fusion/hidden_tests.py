@@ -214,9 +214,9 @@ def test_verdicts(space):
 
 
 @pytest.mark.task(9)
-@pytest.mark.parametrize("way", ["own", "anew"])
+@pytest.mark.parametrize("way", ["own", "none", "shuffled"])
 def test_effect_of_content(space, work, way):
-    shop = work if way == "own" else dealt(work, 9)
+    shop = work if way == "own" else a4.with_control(work, way)
     got, right = space["content_effect"](shop), a4.effect(shop)
     for name in ("real", "shuffled", "none"):
         assert got[name] == pytest.approx(right[name], abs=3e-4), f"NDCG@20 on the test part, {name} vectors"
