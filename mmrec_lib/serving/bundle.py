@@ -156,7 +156,7 @@ def load_bundle(path) -> Bundle:
     _verify(path, header["files"])
     try:
         return Bundle(
-            model=models.load(path / "model"),
+            model=_load_model(path / "model"),
             users=_read_table(path / "users.parquet"),
             items=_read_table(path / "items.parquet"),
             features=_read_features(path / "features.safetensors") if header["modalities"] else None,
@@ -170,6 +170,14 @@ def load_bundle(path) -> Bundle:
         raise
     except (MMRecError, OSError, KeyError, ValueError) as error:
         raise BundleError(f"{path}: {error}") from error
+
+
+def _load_model(folder: Path) -> Recommender:
+    """A model of the library, or one in stages."""
+    from .stages import TwoStage
+
+    header = json.loads((folder / "model.json").read_text(encoding="utf-8"))
+    return TwoStage.load(folder) if header.get("model") == TwoStage.name else models.load(folder)
 
 
 # -- pieces --------------------------------------------------------------------------------------------------------

@@ -219,8 +219,13 @@ class Engine:
             with self._lock:
                 return self.lookup.scores(vector, n, allowed, self.new), how
         users = None if code is None else [code]
-        scores = model.score(users)[0] if how == "model" else model.score_histories(row, users)[0]
-        if not np.isfinite(scores).all():
+        if how == "history":
+            scores = model.score_histories(row, users)[0]
+        elif hasattr(model, "score_among"):  # in stages: what may not be shown takes no candidate's place
+            scores = model.score_among(users, allowed[: self.n_known])[0]
+        else:
+            scores = model.score(users)[0]
+        if np.isnan(scores).any() or np.isposinf(scores).any():
             raise DataError("the model gave scores that are no numbers")
         return self._with_new(scores), how
 
@@ -396,7 +401,8 @@ class Engine:
     def explain(self, user: str, item: str, language: str = "en", history: Sequence[str] = ()) -> dict:
         """Sentence and contributions; for a new thing or a new person, by the nearest thing that was liked."""
         code, user_code = self.code(item), self.user_codes.get(str(user))
-        if code < self.n_known and user_code is not None:
+        model = self.bundle.model
+        if code < self.n_known and user_code is not None and explain.kinds(model, self.bundle.features):
             told = explain.explain(self.bundle.model, user_code, code, features=self.bundle.features)
             told.titles.update(enumerate(self.titles))
             rows = told.contributions.head(5)

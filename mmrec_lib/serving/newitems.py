@@ -81,7 +81,14 @@ class NewItems:
         return np.concatenate(parts).astype(np.float32)
 
     def score(self, scores: np.ndarray) -> np.ndarray:
-        """Scores of the new items ``(n, n_new)`` from those of the known ones ``(n, n_known)``."""
+        """Scores of the new items ``(n, n_new)`` from those of the known ones ``(n, n_known)``.
+
+        A neighbour that the model leaves out (minus infinity) counts as the worst of those that it has scored.
+        """
+        there = np.isfinite(scores)
+        if not there.all():
+            worst = np.where(there, scores, np.inf).min(axis=1, keepdims=True)
+            scores = np.where(there, scores, np.where(np.isfinite(worst), worst, -np.inf)).astype(np.float32)
         return np.einsum("unk,nk->un", scores[:, self._neighbours], self._weights)
 
     def placed(self, vectors: np.ndarray) -> np.ndarray:

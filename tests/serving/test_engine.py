@@ -277,3 +277,21 @@ def test_a_vector_that_is_no_number_leaves_people_with_a_list(indexed, monkeypat
     engine = Engine(indexed)
     monkeypatch.setattr(engine.lookup, "of_user", lambda code: np.full(4, np.nan, np.float32))
     assert engine.recommend("u4", 3).fallback
+
+
+def test_a_model_in_stages_is_kept_and_served(shop, bundle, tmp_path):
+    sources = {"ease": {"quota": 6, "params": {"l2": 2.0}}, "popular": {"quota": 4}}
+    staged = mm.serving.TwoStage(sources, ranker_params={"trees": 5}, groups=shop.items["kind"], seed=0)
+    staged.fit(shop.interactions, features=bundle.features)
+    mm.serving.Bundle.of(staged, shop, bundle.features, bundle.encoders).save(tmp_path / "bundle")
+    engine = Engine(mm.serving.load_bundle(tmp_path / "bundle"))
+    answer = engine.recommend("u4", 5)
+    assert (answer.how, answer.fallback) == ("model", False)
+    assert ids(answer) == [f"i{i}" for i in staged.recommend([4], 5)["item"]]
+    blue = engine.recommend("u4", 8, where={"kind": "blue"}, exclude_seen=False)
+    assert kinds(blue) == {"blue"}
+    assert len(blue.items) >= 6  # sought among the blue things, a quota of them
+    engine.add_item("fresh", {"kind": "green"}, {"text": "a green thing"})
+    scores = engine._scores(4, None, False, 5, np.ones(25, bool))[0]
+    assert scores[24] >= scores[np.isfinite(scores)].min()
+    assert "resembles" in engine.explain("u4", "i1")["sentence"]

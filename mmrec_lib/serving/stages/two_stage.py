@@ -208,6 +208,10 @@ class TwoStage(Recommender):
     def _score(self, users) -> np.ndarray:
         return self._masked_scores(users)
 
+    def score_among(self, users, allowed, exclude_seen: bool = False) -> np.ndarray:
+        """As ``score``, with candidates sought among the ``allowed`` items, bool ``(n_items,)``, alone."""
+        return self._masked_scores(self._check_users(users), allowed, exclude_seen)
+
     def _masked_scores(self, users, allowed=None, exclude_seen: bool = True) -> np.ndarray:
         if not hasattr(self, "ranker_"):
             raise NotFittedError("TwoStage has no ranker yet: call fit(train), or fit_ranking after fit_retrieval")
