@@ -585,7 +585,7 @@ def _store(path: Path, text: str) -> None:
 
 
 # -- an assignment ---------------------------------------------------------------------------------------------------
-def prove(folder: str | Path, student: str = "ada", *, timeout: float = 240) -> Proof:
+def prove(folder: str | Path, student: str = "ada", *, timeout: float = 600) -> Proof:
     """Run an assignment's solution with its wrong answers, and its student version; :class:`Proof` says what holds.
 
     Parameters
@@ -594,8 +594,8 @@ def prove(folder: str | Path, student: str = "ada", *, timeout: float = 240) -> 
         ``coursework/a1_...`` with ``instructor.ipynb``, ``hidden_tests.py`` and ``wrong_answers.py``.
     student : str, default "ada"
         Whose personal data are taken.
-    timeout : float, default 240
-        Seconds for each of the two runs.
+    timeout : float, default 600
+        Seconds for each of the two runs; a busy machine must not break a promise.
     """
     folder = Path(folder)
     key = folder.name.partition("_")[0]
