@@ -226,3 +226,22 @@ def test_init_writes_what_train_reads(tmp_path):
 
     assert project.read(folder).model["name"] == "sideease"
     assert [p.name for p in tmp_path.iterdir()] == ["example"]
+
+
+def test_serve_passes_on_what_is_asked(project, tmp_path, monkeypatch, capsys):
+    import uvicorn
+
+    started = {}
+    monkeypatch.setattr(uvicorn, "run", lambda app, **options: started.update(app=app, **options))
+    monkeypatch.setenv("MMREC_API_KEY", "secret")
+    assert cli.main(["train", str(project)]) == 0
+    events, alerts = tmp_path / "events.sqlite", tmp_path / "alerts.jsonl"
+    arguments = ["--port", "8123", "--timeout", "3", "--events", str(events), "--alerts", str(alerts)]
+    assert cli.main(["serve", str(project), *arguments]) == 0
+    service = started["app"].state.service
+    settings = service.settings
+    assert (settings.api_key, settings.timeout, settings.alert_file) == ("secret", 3.0, alerts)
+    assert (started["host"], started["port"]) == ("127.0.0.1", 8123)
+    assert events.exists()
+    assert "http://127.0.0.1:8123" in capsys.readouterr().out
+    service.store.close()

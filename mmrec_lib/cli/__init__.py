@@ -103,6 +103,9 @@ def _project_commands(commands) -> None:
     serve.add_argument("--port", type=int, default=8000, help="(default: 8000)")
     serve.add_argument("--events", type=Path, help="file of events (default: events.sqlite beside the bundle)")
     serve.add_argument("--timeout", type=float, default=5.0, help="seconds until a request is given up (default: 5)")
+    serve.add_argument(
+        "--alerts", type=Path, help="file that gets a line of JSON when the lists that are given have changed"
+    )
     serve.set_defaults(run=_serve)
     doctor = commands.add_parser("doctor", help="look for what is wrong: packages, device, catalogue, bundle")
     _project_argument(doctor)
@@ -210,7 +213,8 @@ def _serve(options) -> int:
     except ImportError as error:
         raise MissingPackageError(error.name or "uvicorn", "the service", "serve") from None
     plan = _project(options)
-    settings = Settings(api_key=os.environ.get("MMREC_API_KEY") or None, timeout=options.timeout)
+    key = os.environ.get("MMREC_API_KEY") or None
+    settings = Settings(api_key=key, timeout=options.timeout, alert_file=options.alerts)
     app = create_app(plan.path(plan.bundle), options.events, settings)
     print(f"{app.state.service.engine.bundle!r} at http://{options.host}:{options.port} (Ctrl+C ends it)", flush=True)
     uvicorn.run(app, host=options.host, port=options.port, log_level="warning", timeout_graceful_shutdown=10)
