@@ -144,6 +144,8 @@ def test_the_page_needs_nothing_from_elsewhere(client):
         ("post", "/feedback", {"json": {"events": [{"user": "a", "item": "i1", "kind": "stare"}]}}, 422),
         ("post", "/feedback", {"json": {"events": [{"user": "a", "item": "i1"}] * 1001}}, 422),
         ("post", "/feedback", {"json": {"events": [{"user": "a", "item": "i1", "value": 1e300}]}}, 422),
+        ("post", "/feedback", {"json": {"events": [{"user": "a", "item": "i1", "value": False}]}}, 422),
+        ("post", "/recommend", {"json": {"k": "20"}}, 422),
         ("post", "/items", {"data": {"id": "x"}}, 422),
         ("post", "/items", {"data": {"id": "x", "text": "t", "columns": "[1]"}}, 422),
         ("post", "/items", {"data": {"id": "x", "text": "t", "columns": '{"a": {"b": 1}}'}}, 422),
