@@ -6,8 +6,9 @@ import numpy as np
 
 from ...data import Features, Interactions
 from ...evaluation.groups import as_shares, group_matrix, history_shares
+from ...models.content import unit_rows
 from .retrieval import Candidates, Retriever
-from .sources import mean_rows, pair_products, unit_rows
+from .sources import mean_rows, pair_products
 
 _DAY = 86_400
 

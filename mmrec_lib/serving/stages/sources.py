@@ -9,6 +9,7 @@ import numpy as np
 from ... import models, ranking
 from ...checks import one_of, whole
 from ...errors import DataError, ParameterError
+from ...models.content import unit_rows
 from ..index import create_index, load_index
 
 INDICES = ("exact", "flat", "ivf", "hnsw")
@@ -264,12 +265,6 @@ class NewSource(Source):
 
 
 # -- pieces --------------------------------------------------------------------------------------------------------
-def unit_rows(vectors: np.ndarray) -> np.ndarray:
-    """Each row divided by its length; rows of zeros stay."""
-    length = np.linalg.norm(vectors, axis=1, keepdims=True)
-    return np.divide(vectors, length, out=np.zeros(vectors.shape, np.float32), where=length > 0)
-
-
 def mean_rows(histories, vectors: np.ndarray, has: np.ndarray) -> np.ndarray:
     """Mean over the items of each history that have a vector; zeros where there are none."""
     count = np.asarray(histories @ has.astype(np.float32))[:, None]
